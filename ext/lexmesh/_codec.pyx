@@ -1,0 +1,628 @@
+"""The event that Python sees: decoded field by field, when a field is read."""
+
+import time
+
+import orjson
+
+from lexmesh.errors import MalformedError
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport UINT32_MAX, uint8_t, uint64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+from lexmesh._buffer cimport Buffer, release
+from lexmesh._emit cimport emit_json, emit_proto, is_binary, is_json_data
+from lexmesh._envelope cimport (
+    HAS_TTL, JSON, JSON_VALUE, NO_PAYLOAD, OPAQUE_BYTES, PROTO, Decoder, Envelope, Format, Pair, parse_id,
+)
+from lexmesh._span cimport (
+    BAD_ID, BAD_JSON, BAD_NUMBER, BAD_STRING, BAD_SUBJECT, BAD_TAG, BAD_UTF8, BAD_VARINT, BAD_WIRE_TYPE,
+    DUPLICATE_KEY, LONE_SURROGATE, METADATA_NOT_TEXT, NO_MEMORY, NO_TYPE, NOT_AN_OBJECT, OK, OUT_OF_RANGE,
+    REPEATED_FIELD, TOO_BIG, TOO_DEEP, TRAILING, TRUNCATED, UNKNOWN_FIELD, WRONG_TYPE, Span, Status, get_varint,
+    put_varint, span, varint_size,
+)
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+
+cdef object UNREAD = object()
+cdef object loads = orjson.loads
+cdef object dumps = orjson.dumps
+cdef Decoder shared_decoder = Decoder()
+
+cdef dict REASONS = {
+    TRUNCATED: "cut short",
+    BAD_VARINT: "a varint is cut short or longer than 64 bits",
+    BAD_TAG: "a field tag is out of range",
+    BAD_WIRE_TYPE: "a field has the wrong wire type",
+    REPEATED_FIELD: "a singular field is repeated",
+    UNKNOWN_FIELD: "an unknown field",
+    BAD_UTF8: "text that is not UTF-8",
+    DUPLICATE_KEY: "a duplicate key",
+    TOO_DEEP: "nested more than 64 levels deep",
+    TOO_BIG: "larger than max_message_size",
+    BAD_JSON: "not JSON",
+    BAD_STRING: "a JSON string holds a control character or an unknown escape",
+    LONE_SURROGATE: "a lone surrogate escape",
+    BAD_NUMBER: "a number outside binary64",
+    TRAILING: "bytes after the end of the value",
+    NOT_AN_OBJECT: "not a JSON object",
+    WRONG_TYPE: "a field has the wrong type",
+    METADATA_NOT_TEXT: "metadata is not an object of strings",
+    OUT_OF_RANGE: "a number or name is out of range",
+    NO_TYPE: "no event type",
+    BAD_SUBJECT: "the event type is not a subject: tokens of printable characters between dots, no wildcard",
+    BAD_ID: "the id is not source:epoch:seq of this source",
+    NO_MEMORY: "out of memory",
+}
+
+
+cdef str reason_of(Status status):
+    return <str>REASONS[status]
+
+
+cdef object malformed(Status status, Py_ssize_t at):
+    """The exception for a Status; the only place where this module's statuses become one."""
+    if status == NO_MEMORY:
+        return MemoryError("lexmesh: out of memory")
+    return MalformedError(reason_of(status), at)
+
+
+cdef inline str decoded(Span text):
+    return PyUnicode_DecodeUTF8(<const char*>text.ptr, text.len, NULL)
+
+
+cdef inline Span bytes_span(bytes data):
+    return span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef class Fields:
+    def __cinit__(self):
+        self.held = []
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.pairs)
+
+    cdef Span text(self, object value, str name) except *:
+        cdef Py_ssize_t length = 0
+        cdef const char* ptr
+        if value is None:
+            return span(NULL, 0)
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be str, not {type(value).__name__}")
+        self.held.append(value)
+        ptr = PyUnicode_AsUTF8AndSize(value, &length)
+        return span(<const uint8_t*>ptr, length)
+
+    cdef int metadata(self, Envelope* env, object value) except -1:
+        cdef Py_ssize_t i = 0
+        if not value:
+            return 0
+        self.pairs = <Pair*>PyMem_RawMalloc(len(value) * sizeof(Pair))
+        if self.pairs == NULL:
+            raise MemoryError
+        for key, text in value.items():
+            self.pairs[i].key = self.text(key, "a metadata key")
+            self.pairs[i].value = self.text(text, "a metadata value")
+            i += 1
+        env.metadata = self.pairs
+        env.metadata_count = i
+        return 0
+
+    cdef int payload(self, Envelope* env, object data) except -1:
+        """JSON for what is JSON-able, str included; bytes as they are, declared as such."""
+        if data is None:
+            return 0
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            data = bytes(data)
+            env.payload_kind = OPAQUE_BYTES
+            env.content_type = span(<const uint8_t*>"application/octet-stream", 24)
+        else:
+            try:
+                data = dumps(data)
+            except TypeError as error:
+                raise TypeError(f"data is neither JSON-able, str nor bytes: {error}") from None
+            env.payload_kind = JSON_VALUE
+        self.held.append(data)
+        env.payload = bytes_span(<bytes>data)
+        return 0
+
+
+cdef int encode_fields(Buffer* out, object event_type, object data, object metadata, object source_node,
+                       object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
+                       unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1:
+    """Appends the EventMessage of these fields; the decoder judges it afterwards, like any other."""
+    cdef Envelope env
+    cdef Fields fields = Fields()
+    memset(&env, 0, sizeof(Envelope))
+    env.format = JSON       # any but PROTO: write every field
+    env.event_type = fields.text(event_type, "event_type")
+    env.source_node = fields.text(source_node, "source_node")
+    env.target_node = fields.text(target_node, "target_node")
+    env.reply_to = fields.text(reply_to, "reply_to")
+    fields.metadata(&env, metadata)
+    fields.payload(&env, data)
+    env.timestamp, env.epoch, env.seq, env.depth, env.priority = timestamp, epoch, seq, depth, priority
+    if ttl is not None:
+        env.ttl_ms = ttl
+        env.has = HAS_TTL
+    if not emit_proto(&env, out):
+        raise MemoryError
+    return 0
+
+
+cdef inline Span moved(Span s, const Envelope* env, const uint8_t* base, const uint8_t* scratch) noexcept:
+    """Where a span stands in an event's own copy at `base`: the message first, then the scratch."""
+    if s.len == 0:
+        return span(base, 0)
+    if env.raw.ptr <= s.ptr < env.raw.ptr + env.raw.len:
+        return span(base + (s.ptr - env.raw.ptr), s.len)
+    return span(base + env.raw.len + (s.ptr - scratch), s.len)
+
+
+cdef inline StreamEvent event_from(const Envelope* env, Decoder decoder):
+    """An event of its own memory from an Envelope that dies soon."""
+    return (<StreamEvent>StreamEvent.__new__(StreamEvent)).adopt(env, decoder)
+
+
+@cython.freelist(256)
+cdef class StreamEvent:
+    """An event: a subject, its data, and where it comes from.
+
+    Args:
+        event_type: the subject; an EventType or any dot-separated tokens.
+        data: anything JSON-able, or bytes.
+        source_node: who caused it; filled by the node that takes it in when empty.
+        target_node: one node's name; empty for everyone who subscribes.
+        metadata: str to str, policed in full.
+        timestamp: milliseconds since 1970-01-01 UTC; now when None.
+        id: `source:epoch:seq`; stamped by the node that takes it in when empty.
+        depth: causation and forwarding hops so far.
+        ttl: milliseconds after timestamp until it expires; None for never.
+        priority: larger is more urgent; 0 is normal.
+        reply_to: id of the request that this answers.
+
+    Raises:
+        MalformedError: if id is not `source:epoch:seq`.
+    """
+
+    def __init__(self, event_type, data=None, *, source_node="", target_node="", metadata=None, timestamp=None,
+                 id="", depth=0, ttl=None, priority=0, reply_to=""):
+        cdef Span source
+        cdef Fields fields
+        self._event_type = str(event_type)
+        self._data = data
+        self._source_node = str(source_node)
+        self._target_node = str(target_node)
+        self._metadata = {} if metadata is None else dict(metadata)
+        self._reply_to = reply_to
+        self._content_type = ""
+        self.timestamp = time.time_ns() // 1_000_000 if timestamp is None else timestamp
+        self.depth = depth
+        self.ttl = ttl
+        self.priority = priority
+        self.changed = True
+        if id:
+            self.id = id
+
+    cdef StreamEvent adopt(self, const Envelope* env, Decoder decoder):
+        cdef Py_ssize_t pairs_at = (env.raw.len + decoder.scratch_len + 7) & ~7
+        cdef bytes raw = PyBytes_FromStringAndSize(NULL, pairs_at + env.metadata_count * <Py_ssize_t>sizeof(Pair))
+        cdef uint8_t* base = <uint8_t*>PyBytes_AS_STRING(raw)
+        cdef const uint8_t* scratch = decoder.scratch
+        cdef Pair* pairs = <Pair*>(base + pairs_at)
+        cdef Py_ssize_t i
+        memcpy(base, env.raw.ptr, <size_t>env.raw.len)
+        memcpy(base + env.raw.len, scratch, <size_t>decoder.scratch_len)
+        self.env = env[0]
+        self.env.raw = span(base, env.raw.len)
+        self.env.source_node = moved(env.source_node, env, base, scratch)
+        self.env.target_node = moved(env.target_node, env, base, scratch)
+        self.env.event_type = moved(env.event_type, env, base, scratch)
+        self.env.payload = moved(env.payload, env, base, scratch)
+        self.env.reply_to = moved(env.reply_to, env, base, scratch)
+        self.env.content_type = moved(env.content_type, env, base, scratch)
+        self.env.metadata = pairs
+        for i in range(env.metadata_count):
+            pairs[i].key = moved(env.metadata[i].key, env, base, scratch)
+            pairs[i].value = moved(env.metadata[i].value, env, base, scratch)
+        self.raw = raw
+        self._data = UNREAD
+        return self
+
+    cdef int detach(self) except -1:
+        """Reads every field, then lets the message go: from now on the attributes are the event."""
+        if self.raw is None:
+            return 0
+        self.event_type, self.source_node, self.target_node  # noqa: B018
+        self.data, self.metadata, self.reply_to, self.content_type  # noqa: B018
+        self.changed = True
+        self.raw = None
+        return 0
+
+    cdef int fill(self, Envelope* env, Fields fields) except -1:
+        """Describes the event to a writer: the message as it came, or the attributes if any may have changed."""
+        cdef str content_type
+        if self.raw is not None and not self.changed:
+            env[0] = self.env
+            return 0
+        content_type = self.content_type
+        memset(env, 0, sizeof(Envelope))
+        env.format = JSON
+        env.event_type = fields.text(self.event_type, "event_type")
+        env.source_node = fields.text(self.source_node, "source_node")
+        env.target_node = fields.text(self.target_node, "target_node")
+        env.reply_to = fields.text(self.reply_to, "reply_to")
+        fields.metadata(env, self.metadata)
+        fields.payload(env, self.data)
+        env.timestamp, env.epoch, env.seq = self.env.timestamp, self.env.epoch, self.env.seq
+        env.depth, env.ttl_ms, env.priority = self.env.depth, self.env.ttl_ms, self.env.priority
+        env.has = self.env.has & HAS_TTL
+        return 0
+
+    @property
+    def event_type(self):
+        """The subject, as plain str."""
+        if self._event_type is None:
+            self._event_type = decoded(self.env.event_type)
+        return self._event_type
+
+    @event_type.setter
+    def event_type(self, value):
+        self._event_type = str(value)
+        self.changed = True
+
+    @property
+    def source_node(self):
+        """Who caused the event."""
+        if self._source_node is None:
+            self._source_node = decoded(self.env.source_node)
+        return self._source_node
+
+    @source_node.setter
+    def source_node(self, value):
+        self._source_node = str(value)
+        self.changed = True
+
+    @property
+    def target_node(self):
+        """The one node it is for; empty for everyone who subscribes."""
+        if self._target_node is None:
+            self._target_node = decoded(self.env.target_node)
+        return self._target_node
+
+    @target_node.setter
+    def target_node(self, value):
+        self._target_node = str(value)
+        self.changed = True
+
+    @property
+    def data(self):
+        """The payload: a JSON value, str for text, bytes for anything else, None for nothing."""
+        if self._data is UNREAD:
+            self._data = self._read_data()
+            if isinstance(self._data, (dict, list)):
+                self.changed = True     # the caller may change it in place
+        return self._data
+
+    @data.setter
+    def data(self, value):
+        if self._content_type is None or self._content_type:
+            self._content_type = ""
+        self._data = value
+        self.changed = True
+
+    def _read_data(self):
+        cdef bytes payload
+        if self.env.payload_kind == NO_PAYLOAD:
+            return None
+        payload = PyBytes_FromStringAndSize(<const char*>self.env.payload.ptr, self.env.payload.len)
+        if is_binary(&self.env):
+            return payload
+        return loads(payload) if is_json_data(&self.env) else payload.decode()
+
+    @property
+    def metadata(self):
+        """Metadata as a dict of the event's own."""
+        cdef Py_ssize_t i
+        cdef dict pairs
+        if self._metadata is None:
+            pairs = {}
+            for i in range(self.env.metadata_count):
+                pairs[decoded(self.env.metadata[i].key)] = decoded(self.env.metadata[i].value)
+            self._metadata = pairs
+            self.changed = True         # the caller may change it in place
+        return self._metadata
+
+    @metadata.setter
+    def metadata(self, value):
+        self._metadata = dict(value)
+        self.changed = True
+
+    @property
+    def reply_to(self):
+        """Id of the request that this answers, or empty."""
+        if self._reply_to is None:
+            self._reply_to = decoded(self.env.reply_to)
+        return self._reply_to
+
+    @reply_to.setter
+    def reply_to(self, value):
+        self._reply_to = str(value)
+        self.changed = True
+
+    @property
+    def content_type(self):
+        """The payload's declared media type; empty when it speaks for itself."""
+        if self._content_type is None:
+            self._content_type = decoded(self.env.content_type)
+        return self._content_type
+
+    @property
+    def timestamp(self):
+        """Milliseconds since 1970-01-01 UTC."""
+        return self.env.timestamp
+
+    @timestamp.setter
+    def timestamp(self, value):
+        self.env.timestamp = value
+        self.changed = True
+
+    @property
+    def depth(self):
+        """Causation and forwarding hops since its origin."""
+        return self.env.depth
+
+    @depth.setter
+    def depth(self, value):
+        self.env.depth = value
+        self.changed = True
+
+    @property
+    def priority(self):
+        """Larger is more urgent; 0 is normal."""
+        return self.env.priority
+
+    @priority.setter
+    def priority(self, value):
+        self.env.priority = value
+        self.changed = True
+
+    @property
+    def ttl(self):
+        """Milliseconds after timestamp until it expires; None for never."""
+        return self.env.ttl_ms if self.env.has & HAS_TTL else None
+
+    @ttl.setter
+    def ttl(self, value):
+        if value is None:
+            self.env.has &= ~<unsigned int>HAS_TTL
+        else:
+            self.env.ttl_ms = value
+            self.env.has |= HAS_TTL
+        self.changed = True
+
+    @property
+    def id(self):
+        """`source:epoch:seq`, or empty while no node has stamped it."""
+        if not self.env.epoch and not self.env.seq:
+            return ""
+        return f"{self.source_node}:{self.env.epoch}:{self.env.seq}"
+
+    @id.setter
+    def id(self, str value):
+        cdef Span source
+        cdef uint64_t epoch = 0
+        cdef uint64_t seq = 0
+        cdef Fields fields = Fields()
+        if not parse_id(fields.text(value, "id"), &source, &epoch, &seq):
+            raise malformed(BAD_ID, 0)
+        name = decoded(source)
+        if self.source_node and name != self.source_node:
+            raise malformed(BAD_ID, 0)
+        self.source_node = name
+        self.env.epoch, self.env.seq = epoch, seq
+
+    def to_proto(self):
+        """The event as one protobuf EventMessage.
+
+        Returns:
+            Its bytes.
+
+        Raises:
+            TypeError: if data is not JSON-able, str or bytes, or a name or metadata is not str.
+        """
+        return self._written(PROTO)
+
+    def to_json(self):
+        """The event as one JSON object.
+
+        Returns:
+            Its bytes, UTF-8. Bytes as data appear as `{"$base64": "…"}`.
+
+        Raises:
+            TypeError: if data is not JSON-able, str or bytes, or a name or metadata is not str.
+        """
+        return self._written(JSON)
+
+    def _written(self, int format):
+        cdef Envelope env
+        cdef Fields fields = Fields()
+        cdef Buffer out
+        memset(&out, 0, sizeof(Buffer))
+        self.fill(&env, fields)
+        if self.raw is None or self.changed:
+            env.format = JSON if format == PROTO else PROTO     # nothing to splice: write every field
+        if not (emit_proto(&env, &out) if format == PROTO else emit_json(&env, &out)):
+            raise MemoryError
+        try:
+            return PyBytes_FromStringAndSize(<const char*>out.ptr, out.len)
+        finally:
+            release(&out)
+
+    @classmethod
+    def from_proto(cls, bytes message not None):
+        """The event of one protobuf EventMessage.
+
+        Args:
+            message: the serialised EventMessage.
+
+        Returns:
+            A lazily decoded event with a copy of the message.
+
+        Raises:
+            MalformedError: with the reason and the byte where it showed.
+        """
+        return parse(cls, message, PROTO)
+
+    @classmethod
+    def from_json(cls, bytes message not None):
+        """The event of one JSON object.
+
+        Args:
+            message: UTF-8 text.
+
+        Returns:
+            A lazily decoded event with a copy of the message.
+
+        Raises:
+            MalformedError: with the reason and the byte where it showed.
+        """
+        return parse(cls, message, JSON)
+
+    def _identity(self):
+        return (self.event_type, self.data, self.source_node, self.target_node, self.metadata, self.timestamp,
+                self.env.epoch, self.env.seq, self.depth, self.ttl, self.priority, self.reply_to)
+
+    def __eq__(self, other):
+        if not isinstance(other, StreamEvent):
+            return NotImplemented
+        return self._identity() == (<StreamEvent>other)._identity()
+
+    __hash__ = None
+
+    def __repr__(self):
+        return (f"{type(self).__name__}({self.event_type!r}, source_node={self.source_node!r}, "
+                f"target_node={self.target_node!r}, id={self.id!r}, depth={self.depth})")
+
+
+cdef object parse(object cls, bytes message, Format format):
+    cdef Envelope env
+    cdef Py_ssize_t at = 0
+    cdef Status status = shared_decoder.decode(bytes_span(message), format, &env, &at)
+    if status != OK:
+        raise malformed(status, at)
+    return (<StreamEvent>cls.__new__(cls)).adopt(&env, shared_decoder)
+
+
+cdef class StreamData(StreamEvent):
+    """A reading: an event whose type is a data type and whose data is the value.
+
+    Args:
+        data_type: a DataType or any subject.
+        value: the reading; anything JSON-able, or bytes.
+        **fields: as for StreamEvent.
+    """
+
+    def __init__(self, data_type, value=None, **fields):
+        super().__init__(data_type, value, **fields)
+
+    @property
+    def data_type(self):
+        """The kind of reading; the same as event_type."""
+        return self.event_type
+
+    @data_type.setter
+    def data_type(self, value):
+        self.event_type = value
+
+    @property
+    def value(self):
+        """The reading; the same as data."""
+        return self.data
+
+    @value.setter
+    def value(self, value):
+        self.data = value
+
+
+def encode_batch(events):
+    """Several events as one protobuf Batch.
+
+    Args:
+        events: an iterable of StreamEvent.
+
+    Returns:
+        The serialised Batch.
+    """
+    cdef bytearray out = bytearray()
+    cdef uint8_t head[11]
+    cdef bytes message
+    for event in events:
+        message = event.to_proto()
+        head[0] = 0x0A
+        out += head[:put_varint(head + 1, <uint64_t>len(message)) - head]
+        out += message
+    return bytes(out)
+
+
+def decode_batch(bytes batch not None):
+    """The events of one protobuf Batch, in order.
+
+    Args:
+        batch: the serialised Batch.
+
+    Returns:
+        A list of lazily decoded events.
+
+    Raises:
+        MalformedError: with the reason and the byte where it showed.
+    """
+    cdef Span whole = bytes_span(batch)
+    cdef Span event
+    cdef Py_ssize_t at = 0
+    cdef Status status
+    cdef list events = []
+    while at < whole.len:
+        status = next_in_batch(whole, &at, &event)
+        if status != OK:
+            raise malformed(status, at)
+        events.append(parse(StreamEvent, batch[event.ptr - whole.ptr:event.ptr - whole.ptr + event.len], PROTO))
+    return events
+
+
+cdef Status next_in_batch(Span batch, Py_ssize_t* at, Span* event) noexcept nogil:
+    """Finds the event that starts at `at` and moves `at` behind it."""
+    cdef const uint8_t* cursor = batch.ptr + at[0]
+    cdef const uint8_t* end = batch.ptr + batch.len
+    cdef uint64_t length = 0
+    cdef Py_ssize_t step
+    if cursor[0] != 0x0A:
+        return UNKNOWN_FIELD
+    step = get_varint(cursor + 1, end, &length)
+    if step == 0:
+        return BAD_VARINT
+    cursor += 1 + step
+    if length > <uint64_t>(end - cursor):
+        return TRUNCATED
+    event[0] = span(cursor, <Py_ssize_t>length)
+    at[0] = cursor + length - batch.ptr
+    return OK
+
+
+def strict_json(bytes text not None):
+    """Checks that a text is one strict JSON value.
+
+    Args:
+        text: UTF-8.
+
+    Raises:
+        MalformedError: with the reason and the byte where it showed.
+    """
+    cdef Py_ssize_t at = 0
+    cdef Status status = shared_decoder.walker.document(bytes_span(text), &at)
+    if status != OK:
+        raise malformed(status, at)

@@ -1,0 +1,92 @@
+"""A message's fields as spans, and the decoder that finds them."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from lexmesh._json cimport Walker
+from lexmesh._span cimport Span, Status
+
+cdef enum Format:
+    JSON = 0        # one JSON object, subprotocol lexmesh.v1.json
+    PROTO = 1       # one EventMessage of protos/lexmesh/v1/internode.proto
+
+cdef enum Field:    # bits of Envelope.has; EventMessage's field n is bit n
+    HAS_SOURCE = 1 << 1
+    HAS_TARGET = 1 << 2
+    HAS_TYPE = 1 << 3
+    HAS_PAYLOAD = 1 << 4
+    HAS_TIMESTAMP = 1 << 5
+    HAS_METADATA = 1 << 6
+    HAS_EPOCH = 1 << 7
+    HAS_SEQ = 1 << 8
+    HAS_DEPTH = 1 << 9
+    HAS_TTL = 1 << 10
+    HAS_PRIORITY = 1 << 11
+    HAS_REPLY_TO = 1 << 12
+    HAS_CONTENT_TYPE = 1 << 13
+
+cdef enum PayloadKind:
+    NO_PAYLOAD = 0
+    JSON_VALUE = 1      # one strict JSON value
+    PLAIN_TEXT = 2      # valid UTF-8 that is not JSON
+    OPAQUE_BYTES = 3    # anything else
+
+cdef enum:
+    MAX_NAME = 255      # bytes of a node name, a subject or a content type
+    MAX_REPLY_TO = 512  # bytes of a printed id with the longest name
+
+
+cdef struct Pair:
+    Span key
+    Span value
+
+
+cdef struct Envelope:
+    # Spans point into `raw` or, for JSON strings that had escapes, into the decoder's scratch: both die at the
+    # decoder's next message.
+    Format format
+    PayloadKind payload_kind
+    uint32_t has
+    uint32_t depth
+    uint32_t ttl_ms
+    uint32_t priority
+    int64_t timestamp
+    uint64_t epoch
+    uint64_t seq
+    Span raw
+    Span source_node
+    Span target_node
+    Span event_type
+    Span payload
+    Span reply_to
+    Span content_type
+    Pair* metadata
+    Py_ssize_t metadata_count
+    Py_ssize_t depth_at         # where the depth's number stands in raw, for patching
+    Py_ssize_t depth_len
+
+
+cdef class Decoder:
+    """Finds the fields of one message at a time; owns the scratch that an Envelope may point into."""
+
+    cdef Walker walker
+    cdef Pair* pairs
+    cdef Py_ssize_t pair_capacity
+    cdef uint8_t* scratch
+    cdef Py_ssize_t scratch_len, scratch_capacity
+
+    cdef Status decode(self, Span raw, Format format, Envelope* env, Py_ssize_t* error_at) noexcept nogil
+    cdef Status _decode_json(self, Envelope* env, const uint8_t** cursor) noexcept nogil
+    cdef Status _json_member(self, Envelope* env, const uint8_t** cursor, const uint8_t* end, Span* id) noexcept nogil
+    cdef Status _json_field(self, Envelope* env, uint32_t field, const uint8_t** cursor, const uint8_t* end, Span* id) noexcept nogil
+    cdef Status _json_metadata(self, Envelope* env, const uint8_t** cursor, const uint8_t* end) noexcept nogil
+    cdef Status _json_string(self, const uint8_t** cursor, const uint8_t* end, Span* out) noexcept nogil
+    cdef Status _decode_proto(self, Envelope* env, const uint8_t** cursor) noexcept nogil
+    cdef Status _proto_bytes(self, Envelope* env, uint32_t number, Span value) noexcept nogil
+    cdef Status _proto_pair(self, Envelope* env, Span entry) noexcept nogil
+    cdef Status _classify_payload(self, Envelope* env) noexcept nogil
+    cdef Status _add_pair(self, Envelope* env, Span key, Span value) noexcept nogil
+    cdef Status _room_to_unescape(self, Py_ssize_t length) noexcept nogil
+
+
+cdef bint parse_id(Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil
+cdef bint is_subject(Span text) noexcept nogil

@@ -1,0 +1,152 @@
+/* Byte classification for text: UTF-8 validity, the plain run of a JSON string, and a keyed hash.
+ *
+ * Sixteen bytes a step where the target has SSE2 or NEON (both are baseline on their 64-bit targets),
+ * one byte a step elsewhere. Every function reads only [ptr, ptr + length). */
+#ifndef LEXMESH_TEXT_H
+#define LEXMESH_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__) || defined(_M_X64)
+#include <emmintrin.h>
+#define LM_SSE2 1
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define LM_NEON 1
+#endif
+
+#if defined(_MSC_VER)
+#include <intrin.h>
+static inline unsigned lm_ctz32(uint32_t bits) { unsigned long at; _BitScanForward(&at, bits); return (unsigned)at; }
+#else
+static inline unsigned lm_ctz32(uint32_t bits) { return (unsigned)__builtin_ctz(bits); }
+#endif
+
+/* Bits set where a byte ends the plain run of a JSON string: control, quote, backslash, non-ASCII. */
+#if defined(LM_SSE2)
+static inline uint32_t lm_special16(const uint8_t *ptr) {
+    __m128i block = _mm_loadu_si128((const __m128i *)ptr);
+    /* signed compare: bytes >= 0x80 are negative, so "< 0x20" also finds them */
+    __m128i hit = _mm_cmplt_epi8(block, _mm_set1_epi8(0x20));
+    hit = _mm_or_si128(hit, _mm_cmpeq_epi8(block, _mm_set1_epi8('"')));
+    hit = _mm_or_si128(hit, _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
+    return (uint32_t)_mm_movemask_epi8(hit);
+}
+static inline uint32_t lm_high16(const uint8_t *ptr) {
+    return (uint32_t)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)ptr));
+}
+#elif defined(LM_NEON)
+static inline uint64_t lm_nibbles(uint8x16_t hit) {
+    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(hit), 4)), 0);
+}
+static inline uint64_t lm_special16n(const uint8_t *ptr) {
+    uint8x16_t block = vld1q_u8(ptr);
+    uint8x16_t hit = vcltq_s8(vreinterpretq_s8_u8(block), vdupq_n_s8(0x20));
+    hit = vorrq_u8(hit, vceqq_u8(block, vdupq_n_u8('"')));
+    hit = vorrq_u8(hit, vceqq_u8(block, vdupq_n_u8('\\')));
+    return lm_nibbles(hit);
+}
+static inline uint64_t lm_high16n(const uint8_t *ptr) {
+    return lm_nibbles(vcgeq_u8(vld1q_u8(ptr), vdupq_n_u8(0x80)));
+}
+#endif
+
+static inline int lm_is_plain(uint8_t c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
+
+/* Length of the prefix made only of printable ASCII other than quote and backslash. */
+static inline size_t lm_plain_prefix(const uint8_t *ptr, size_t length) {
+    size_t at = 0;
+#if defined(LM_SSE2)
+    for (; at + 16 <= length; at += 16) {
+        uint32_t hit = lm_special16(ptr + at);
+        if (hit) return at + lm_ctz32(hit);
+    }
+#elif defined(LM_NEON)
+    for (; at + 16 <= length; at += 16) {
+        uint64_t hit = lm_special16n(ptr + at);
+        if (hit) return at + ((unsigned)__builtin_ctzll(hit) >> 2);
+    }
+#endif
+    while (at < length && lm_is_plain(ptr[at])) at++;
+    return at;
+}
+
+/* Length of one well-formed UTF-8 sequence at ptr, 0 if there is none (Unicode 15, table 3-7). */
+static inline size_t lm_utf8_step(const uint8_t *ptr, size_t length) {
+    uint8_t lead = ptr[0];
+    if (lead < 0x80) return 1;
+    if (lead < 0xC2) return 0;
+    if (lead < 0xE0) return length >= 2 && (ptr[1] & 0xC0) == 0x80 ? 2 : 0;
+    if (lead < 0xF0) {
+        uint8_t low = lead == 0xE0 ? 0xA0 : 0x80, high = lead == 0xED ? 0x9F : 0xBF;
+        return length >= 3 && ptr[1] >= low && ptr[1] <= high && (ptr[2] & 0xC0) == 0x80 ? 3 : 0;
+    }
+    if (lead < 0xF5) {
+        uint8_t low = lead == 0xF0 ? 0x90 : 0x80, high = lead == 0xF4 ? 0x8F : 0xBF;
+        return length >= 4 && ptr[1] >= low && ptr[1] <= high && (ptr[2] & 0xC0) == 0x80 && (ptr[3] & 0xC0) == 0x80 ? 4
+                                                                                                                  : 0;
+    }
+    return 0;
+}
+
+/* Length of the longest prefix that is well-formed UTF-8 and ends at a character. */
+static inline size_t lm_utf8_valid_prefix(const uint8_t *ptr, size_t length) {
+    size_t at = 0;
+    while (at < length) {
+#if defined(LM_SSE2)
+        while (at + 16 <= length) {
+            uint32_t high = lm_high16(ptr + at);
+            if (high) { at += lm_ctz32(high); break; }
+            at += 16;
+        }
+#elif defined(LM_NEON)
+        while (at + 16 <= length) {
+            uint64_t high = lm_high16n(ptr + at);
+            if (high) { at += (unsigned)__builtin_ctzll(high) >> 2; break; }
+            at += 16;
+        }
+#endif
+        if (at >= length) break;
+        size_t step = lm_utf8_step(ptr + at, length - at);
+        if (!step) return at;
+        at += step;
+    }
+    return at;
+}
+
+/* Keyed per process, so that a peer cannot aim for collisions in our tables (the key is set once, at import). */
+static uint64_t lm_hash_key = 0x9E3779B97F4A7C15ull;
+
+static inline void lm_set_hash_key(uint64_t key) { lm_hash_key = key | 1; }
+
+static inline uint64_t lm_mix(uint64_t a, uint64_t b) {
+#if defined(__SIZEOF_INT128__)
+    __uint128_t product = (__uint128_t)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+    uint64_t x = (a ^ (a >> 32)) * (b | 1);
+    return x ^ (x >> 29);
+#endif
+}
+
+static inline uint64_t lm_load64(const uint8_t *ptr, size_t length) {
+    uint64_t word = 0;
+    memcpy(&word, ptr, length < 8 ? length : 8);
+    return word;
+}
+
+/* Folded multiply over 8-byte words, in the manner of wyhash (Wang Yi, public domain). */
+static inline uint64_t lm_hash(const uint8_t *ptr, size_t length) {
+    uint64_t state = lm_hash_key ^ length;
+    while (length > 8) {
+        state = lm_mix(state ^ lm_load64(ptr, 8), 0xA0761D6478BD642Full);
+        ptr += 8;
+        length -= 8;
+    }
+    if (length) state = lm_mix(state ^ lm_load64(ptr, length), 0xE7037ED1A0B428DBull);
+    return lm_mix(state, lm_hash_key);
+}
+
+#endif

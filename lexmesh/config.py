@@ -1,0 +1,269 @@
+"""Settings of a node: keywords > environment (``LEXMESH_…``) > TOML file > defaults, checked on every change.
+
+::
+
+    MeshConfig(websocket_port=9000)                 # keywords, environment, defaults
+    MeshConfig.load("mesh.toml", node_id="edge-1")  # the same, with a file below the environment
+    config.websocket_port = 8766                    # checked again; a bad value raises and changes nothing
+
+The file is flat: one option a line, named as the fields below. An unknown option is refused, in a keyword and in the
+file alike. (Unknown ``LEXMESH_…`` variables are not: builds and tests keep switches of their own there.)
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import secrets
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+
+from .errors import ConfigError
+
+__all__ = ["MeshConfig", "Overflow"]
+
+Overflow = Literal["disconnect", "drop_oldest", "drop_newest", "block"]
+
+KIB = 1024
+MIB = 1024 * KIB
+ENV_PREFIX = "LEXMESH_"
+
+# Options whose value is a URL or a list of them, and so may hold a password.
+_URL_OPTIONS = frozenset({"redis_url", "peers"})
+# Everything before the last @: a password may itself hold any of : / @ unescaped, which is a likely mistake to report.
+_USER_INFO = re.compile(r"^(\w[\w+.-]*:/{0,2})?.*@", re.DOTALL)
+_PASSWORD_QUERY = re.compile(r"(?<=password=)[^&#]*")
+
+
+def _shown(option: str, value: object) -> str:
+    """A value as text for messages and repr, without the passwords of URLs."""
+    return repr(_mask(value) if option in _URL_OPTIONS else value)
+
+
+def _mask(value: object) -> object:
+    if isinstance(value, list):
+        return [_mask(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    return _PASSWORD_QUERY.sub("***", _USER_INFO.sub(r"\1***@", value))
+
+
+def _check_url(url: str, schemes: tuple[str, ...]) -> str:
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in schemes or not rest.strip("/"):
+        begins = " or ".join(f"{name}://" for name in schemes)
+        raise ValueError(f"must be a URL that begins with {begins} and names a host")
+    return url
+
+
+def _split_list(value: object) -> object:
+    # The environment has no lists: LEXMESH_PEERS=ws://a:8765,ws://b:8765
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+RedisUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("redis", "rediss", "unix")))]
+PeerUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("ws", "wss", "grpc", "grpcs")))]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class MeshConfig(BaseSettings):
+    """Settings of a node; every field is also a keyword, a TOML key and ``LEXMESH_<FIELD>``.
+
+    Raises:
+        ConfigError: an unknown option or a value out of range, at construction or assignment.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", validate_assignment=True, hide_input_in_errors=True
+    )
+
+    # Name of this node in the mesh, the `source_node` of what it sends; 1–128 printable characters, no spaces. Made up
+    # anew (`node_` and 8 hex digits) at each start when left out: name a node whose history or routes matter.
+    node_id: str = Field(
+        default_factory=lambda: f"node_{secrets.token_hex(4)}", pattern=r"^[^\s\x00-\x1f\x7f]+$", max_length=128
+    )
+
+    # Which mesh this node belongs to, default "spiral_codex_mesh". Meshes of different names ignore each other, even on
+    # one Redis.
+    mesh_name: str = Field(default="spiral_codex_mesh", pattern=r"^[^\s\x00-\x1f\x7f]+$", max_length=128)
+
+    # Address to listen on, default "127.0.0.1": this machine only. "0.0.0.0" opens the gateway to the network; put TLS
+    # and authentication in front of it first.
+    host: str = Field(default="127.0.0.1", min_length=1)
+
+    # TCP port of the WebSocket gateway, and of /health and /metrics; default 8765. 0 takes any free port.
+    websocket_port: int = Field(default=8765, ge=0, le=65_535)
+
+    # Listen for WebSocket clients, default true.
+    enable_websocket: bool = True
+
+    # Where Redis is, default "redis://localhost:6379"; redis://, rediss:// (TLS) or unix://. A password in it is never
+    # shown in a repr or an error.
+    redis_url: RedisUrl = "redis://localhost:6379"
+
+    # Use Redis between nodes, default true; a mesh of directly linked nodes (`peers`) does not need it.
+    enable_redis: bool = True
+
+    # Redis channel for ritual events, default "spiral_ritual_events".
+    ritual_channel: str = Field(default="spiral_ritual_events", min_length=1, max_length=256)
+
+    # Nodes to link to directly, ws://, wss://, grpc:// or grpcs://; default none. One live peer is enough, the rest is
+    # learned from it; two or three survive the loss of one. In the environment: separated by commas.
+    peers: Annotated[list[PeerUrl], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
+
+    # Seconds between two heartbeats, default 30. A lost node is suspected after some three to four of them; each node
+    # sends 1/heartbeat_interval messages a second to each peer. Shorter finds losses sooner and costs more.
+    heartbeat_interval: Seconds = 30.0
+
+    # Seconds between two rounds of state anti-entropy, default 10. Deltas go out at once; this only bounds how long a
+    # lost delta stays unnoticed: at most sync_interval, one digest per category and round.
+    sync_interval: Seconds = 10.0
+
+    # Most hops and causes behind one message, default 42 (1–65535). A message with a greater depth is refused and
+    # counted as looped: longer chains of nodes or handlers need more, a loop costs this many messages before it ends.
+    max_recursion_depth: int = Field(default=42, ge=1, le=65_535)
+
+    # What happens to a client that reads too slowly; default "disconnect" (close code 4008). "drop_oldest" and
+    # "drop_newest" keep it and lose messages (counted); "block" loses none, but a slow reader slows its publishers.
+    overflow: Overflow = "disconnect"
+
+    # Bytes that may wait for one client before `overflow` acts; default 8 MiB (64 KiB – 4 GiB), and sensibly more than
+    # max_message_size. Worst memory = max_connections × overflow_bytes; larger rides out longer stalls.
+    overflow_bytes: int = Field(default=8 * MIB, ge=64 * KIB, le=4096 * MIB)
+
+    # Seconds that a client may leave bytes unread before `overflow` acts; default 10. Shorter frees memory sooner,
+    # longer forgives a laptop that sleeps.
+    overflow_seconds: Seconds = 10.0
+
+    # Largest message in bytes, default 1 MiB (1 KiB – 64 MiB); larger ones are refused with close code 1009. One
+    # connection may hold this much of a half-received message; scanning takes time in proportion to it.
+    max_message_size: int = Field(default=MIB, ge=KIB, le=64 * MIB)
+
+    # Most WebSocket frames that one message may come in, empty ones included; default 1024 (1–1000000). A bound on the
+    # work that a client causes without ever finishing a message.
+    max_fragments: int = Field(default=1024, ge=1, le=1_000_000)
+
+    # Most clients at a time, default 10000 (1–1000000); more are turned away with HTTP 503. The process needs about one
+    # file descriptor each: see `ulimit -n`.
+    max_connections: int = Field(default=10_000, ge=1, le=1_000_000)
+
+    # Consent policy (TOML), default None: the one that ships with lexmesh. In a config file, relative to that file.
+    policy_file: Path | None = None
+
+    # Most async handler calls at a time, default 256 (1–100000); further messages wait in order. More hides slow
+    # handlers longer and holds that many messages in memory.
+    handler_concurrency: int = Field(default=256, ge=1, le=100_000)
+
+    # Most seconds that a stop waits for handlers and unsent bytes, default 5 (0–3600). What is left then is dropped and
+    # counted.
+    drain_seconds: float = Field(default=5.0, ge=0, le=3600, allow_inf_nan=False)
+
+    # Hidden from type checkers, which take the keywords from the fields.
+    if not TYPE_CHECKING:
+
+        def __init__(self, **options: Any) -> None:
+            try:
+                super().__init__(**options)
+            except ValidationError as error:
+                raise _config_error(error, _environment_names(options)) from None
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            try:
+                super().__setattr__(name, value)
+            except ValidationError as error:
+                raise _config_error(error, {}) from None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Reads a TOML file, under what the environment and the keywords say.
+
+        Args:
+            path: the file; flat, one option a line.
+            options: as for the class itself; they win over the environment and the file.
+
+        Returns:
+            The settings.
+
+        Raises:
+            ConfigError: the file cannot be read or parsed, or an option in it is unknown or bad; with file and line.
+        """
+        text = _read(path)
+        from_file = _parse(path, text)
+        if isinstance(policy := from_file.get("policy_file"), str):
+            from_file["policy_file"] = Path(path).parent / policy
+        overridden = EnvSettingsSource(cls)().keys() | options.keys()
+        kept = {key: value for key, value in from_file.items() if key not in overridden}
+        try:
+            return cls(**kept, **options)
+        except ConfigError as error:
+            if error.source or error.option.partition(".")[0] not in kept:
+                raise
+            source = f"{os.fspath(path)}:{_line_of(text, error.option)}"
+            raise ConfigError(error.option, error.value, error.reason, source) from None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name in type(self).model_fields:
+            yield name, _Verbatim(_shown(name, getattr(self, name)))
+
+
+class _Verbatim(str):
+    """Text that is its own repr."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _config_error(error: ValidationError, sources: dict[str, str]) -> ConfigError:
+    """The first finding as one line; pydantic's own text spans several and shows values."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    option = ".".join(str(part) for part in first["loc"]) or "configuration"
+    name = option.partition(".")[0]
+    if first["type"] in ("extra_forbidden", "no_such_attribute"):
+        return ConfigError(option, None, f"unknown option{_suggestion(name)}", sources.get(name, ""))
+    reason = first["msg"].removeprefix("Value error, ")
+    return ConfigError(option, _shown(name, first["input"]), reason[:1].lower() + reason[1:], sources.get(name, ""))
+
+
+def _suggestion(name: str) -> str:
+    close = difflib.get_close_matches(name, MeshConfig.model_fields, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _environment_names(options: dict[str, Any]) -> dict[str, str]:
+    """Which options the environment set, by the name of the variable."""
+    return {name: ENV_PREFIX + name.upper() for name in EnvSettingsSource(MeshConfig)() if name not in options}
+
+
+def _read(path: str | os.PathLike[str]) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("", None, (error.strerror or str(error)).lower(), os.fspath(path)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError("", None, f"not UTF-8 at byte {error.start}; TOML is", os.fspath(path)) from None
+
+
+def _parse(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # Until Python 3.14 the line is only in the text: "… (at line 3, column 7)" or "… (at end of document)".
+        reason, _, place = str(error).rpartition(" (at ")
+        found = re.match(r"line (\d+), column (\d+)", place)
+        line = int(found[1]) if found else text.rstrip().count("\n") + 1
+        reason = f"not TOML: {reason[:1].lower()}{reason[1:]}"
+        raise ConfigError("", None, reason, f"{os.fspath(path)}:{line}") from None
+
+
+def _line_of(text: str, option: str) -> int:
+    key = re.escape(option.partition(".")[0])
+    found = re.search(rf"^[ \t]*(?:\[+[ \t]*)?[\"']?{key}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + 1 if found else 1

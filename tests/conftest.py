@@ -1,0 +1,63 @@
+"""What every test needs: the installed package in sight, hypothesis' budget, the soak tests left out of a plain run."""
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SANITIZE = os.environ.get("LEXMESH_TEST_BUILD") == "sanitize"
+
+
+def _uncover_installed_package() -> None:
+    """Takes the checkout off sys.path unless it holds a compiled core for this interpreter.
+
+    `python -m pytest` puts the working directory first, where `lexmesh/` without its compiled modules would hide the
+    package that `pip install` built. Child processes get the same by PYTHONSAFEPATH.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+    suffixes = importlib.machinery.EXTENSION_SUFFIXES
+    if any((ROOT / "lexmesh" / f"_codec{suffix}").exists() for suffix in suffixes):
+        return
+    sys.path[:] = [entry for entry in sys.path if Path(entry or os.curdir).resolve() != ROOT]
+
+
+_uncover_installed_package()
+
+# Deadlines time a single example: on a busy machine, or with an instrumented core, they say nothing about the code.
+settings.register_profile("lexmesh", deadline=None, print_blob=True)
+settings.register_profile(
+    "sanitize", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("sanitize" if SANITIZE else "lexmesh")
+
+
+def pytest_report_header() -> str:
+    """Names the package under test: a checkout, an installed wheel or an instrumented build."""
+    spec = importlib.util.find_spec("lexmesh._codec")
+    return f"lexmesh core: {spec.origin if spec else 'not found; pip install . first'}"
+
+
+def pytest_sessionstart() -> None:
+    if SANITIZE and "build/sanitize" not in str(getattr(importlib.util.find_spec("lexmesh._codec"), "origin", "")):
+        pytest.exit("the instrumented core is not the one imported; run `make sanitize`", returncode=3)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Soak tests run when a `-m` expression names them, as `make soak` does."""
+    if "soak" in str(config.option.markexpr):
+        return
+    soak = [item for item in items if item.get_closest_marker("soak")]
+    if soak:
+        config.hook.pytest_deselected(items=soak)
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout, or the unpacked sdist, that these tests belong to."""
+    return ROOT
