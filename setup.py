@@ -5,14 +5,18 @@ import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
 SANITIZE = os.environ.get("LEXMESH_SANITIZE") == "1"
+WERROR = os.environ.get("LEXMESH_WERROR") == "1"
 ANNOTATE = os.environ.get("LEXMESH_ANNOTATE") == "1"
 
+SANITIZERS = ["-fsanitize=address,undefined"]
 RELEASE_FLAGS = ["-O3", "-g1", "-fno-semantic-interposition", "-Wall", "-Wno-unused-function"]
-SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+WERROR_FLAGS = ["-O1", "-Wall", "-Werror", "-Wno-unused-function", "-Wno-sign-compare"]
+SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZERS, "-fno-sanitize-recover=undefined"]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -26,11 +30,13 @@ DIRECTIVES = {
 
 
 def compile_flags() -> tuple[list[str], list[str]]:
-    """Compiler and linker flags of this build: release, or instrumented when LEXMESH_SANITIZE=1."""
+    """Compiler and linker flags: release, checked when LEXMESH_WERROR=1, or instrumented when LEXMESH_SANITIZE=1."""
     if sys.platform == "win32":
         return ["/O2"], []
+    if WERROR:
+        return WERROR_FLAGS, []
     if SANITIZE:
-        return SANITIZE_FLAGS, ["-fsanitize=address,undefined"]
+        return SANITIZE_FLAGS, SANITIZERS
     return RELEASE_FLAGS, []
 
 
@@ -52,14 +58,13 @@ def extensions() -> list[Extension]:
 
 
 def compiled() -> list[Extension]:
-    """The extensions translated to C; Cython's own warnings are errors when LEXMESH_WERROR=1."""
-    from Cython.Compiler import Options
-
-    Options.warning_errors = os.environ.get("LEXMESH_WERROR") == "1"
+    """The extensions translated to C; with LEXMESH_WERROR=1 all of them afresh, Cython's own warnings as errors."""
+    Options.warning_errors = WERROR
     return cythonize(
         extensions(),
         include_path=["ext"],
-        build_dir="build/cython",
+        build_dir="build/werror/cython" if WERROR else "build/cython",
+        force=WERROR or None,
         annotate=ANNOTATE,
         compiler_directives=DIRECTIVES,
         nthreads=0 if sys.platform == "win32" else os.cpu_count() or 1,

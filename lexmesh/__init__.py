@@ -1,1 +1,81 @@
-"""lexmesh."""
+"""lexmesh: a message mesh and gateway that polices every message against a consent policy.
+
+The names below are the public interface; each is loaded when it is first used, so that `import lexmesh` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lexmesh._codec import StreamData, StreamEvent, decode_batch, encode_batch
+    from lexmesh.config import MeshConfig
+    from lexmesh.errors import (
+        ConfigError,
+        ConnectError,
+        DeniedError,
+        DisconnectedError,
+        HandshakeError,
+        LexmeshError,
+        MalformedError,
+        OverflowDisconnectError,
+        PolicyError,
+        PortInUseError,
+        RequestTimeoutError,
+        SubjectError,
+        TransportError,
+    )
+    from lexmesh.events import DataType, EventType
+    from lexmesh.nsr import NsrPolicy, Verdict
+    from lexmesh.pipeline import LexAmorisComputePipeline, Outcome, StreamPipeline
+    from lexmesh.transports.websocket import WebSocketClient, WebSocketServer
+
+_HOMES = {
+    "lexmesh._codec": ("StreamData", "StreamEvent", "decode_batch", "encode_batch"),
+    "lexmesh.config": ("MeshConfig",),
+    "lexmesh.errors": (
+        "ConfigError",
+        "ConnectError",
+        "DeniedError",
+        "DisconnectedError",
+        "HandshakeError",
+        "LexmeshError",
+        "MalformedError",
+        "OverflowDisconnectError",
+        "PolicyError",
+        "PortInUseError",
+        "RequestTimeoutError",
+        "SubjectError",
+        "TransportError",
+    ),
+    "lexmesh.events": ("DataType", "EventType"),
+    "lexmesh.nsr": ("NsrPolicy", "Verdict"),
+    "lexmesh.pipeline": ("LexAmorisComputePipeline", "Outcome", "StreamPipeline"),
+    "lexmesh.transports.websocket": ("WebSocketClient", "WebSocketServer"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - the strings of _HOMES
+    "__version__",
+    *_HOME_OF,
+]
+
+try:
+    __version__ = version("lexmesh")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'lexmesh' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,6 +7,7 @@ Each message says what was wrong, where, and what to do about it. One ``except L
     ├── PolicyError              a consent policy cannot be loaded
     ├── MalformedError           a message cannot be decoded (also ValueError)
     ├── DeniedError              a message was refused by the consent policy
+    ├── SubjectError             a subscription is not a subject pattern (also ValueError)
     └── TransportError           a connection or a listener failed
         ├── ConnectError         nothing there to connect to (also ConnectionError)
         ├── PortInUseError       the address to listen on is taken (also OSError)
@@ -32,6 +33,7 @@ __all__ = [
     "PolicyError",
     "PortInUseError",
     "RequestTimeoutError",
+    "SubjectError",
     "TransportError",
 ]
 
@@ -117,6 +119,10 @@ class DeniedError(LexmeshError):
 
     def __str__(self) -> str:
         return f"denied: {self.rule} at {self.path}"
+
+
+class SubjectError(LexmeshError, ValueError):
+    """A subscription is not a subject pattern: tokens between dots, `*` for one token, `>` at the end for the rest."""
 
 
 class TransportError(LexmeshError):

@@ -4,9 +4,12 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google_messages import google_classes
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,3 +64,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def root() -> Path:
     """The checkout, or the unpacked sdist, that these tests belong to."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def internode(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Google's own message classes, by name."""
+    return google_classes(tmp_path_factory.mktemp("protos"))

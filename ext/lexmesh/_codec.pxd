@@ -33,3 +33,6 @@ cdef str reason_of(Status status)
 cdef int encode_fields(Buffer* out, object event_type, object data, object metadata, object source_node,
                        object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
                        unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1
+cdef int describe(Envelope* env, Fields fields, object event_type, object data, object metadata, object source_node,
+                  object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
+                  unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1

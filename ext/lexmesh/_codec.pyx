@@ -131,34 +131,47 @@ cdef class Fields:
         return 0
 
 
+cdef int describe(Envelope* env, Fields fields, object event_type, object data, object metadata, object source_node,
+                  object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
+                  unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1:
+    """Makes an Envelope of Python values, good while `fields` and the values live."""
+    memset(env, 0, sizeof(Envelope))
+    env.rewrite = True      # there is nothing to splice
+    env.event_type = fields.text(event_type, "event_type")
+    env.source_node = fields.text(source_node, "source_node")
+    env.target_node = fields.text(target_node, "target_node")
+    env.reply_to = fields.text(reply_to, "reply_to")
+    fields.metadata(env, metadata)
+    fields.payload(env, data)
+    env.timestamp, env.epoch, env.seq, env.depth, env.priority = timestamp, epoch, seq, depth, priority
+    if ttl is not None:
+        env.ttl_ms = ttl
+        env.has = HAS_TTL
+    return 0
+
+
 cdef int encode_fields(Buffer* out, object event_type, object data, object metadata, object source_node,
                        object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
                        unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1:
     """Appends the EventMessage of these fields; the decoder judges it afterwards, like any other."""
     cdef Envelope env
     cdef Fields fields = Fields()
-    memset(&env, 0, sizeof(Envelope))
-    env.format = JSON       # any but PROTO: write every field
-    env.event_type = fields.text(event_type, "event_type")
-    env.source_node = fields.text(source_node, "source_node")
-    env.target_node = fields.text(target_node, "target_node")
-    env.reply_to = fields.text(reply_to, "reply_to")
-    fields.metadata(&env, metadata)
-    fields.payload(&env, data)
-    env.timestamp, env.epoch, env.seq, env.depth, env.priority = timestamp, epoch, seq, depth, priority
-    if ttl is not None:
-        env.ttl_ms = ttl
-        env.has = HAS_TTL
+    describe(&env, fields, event_type, data, metadata, source_node, target_node, timestamp, epoch, seq, depth, ttl,
+             priority, reply_to)
     if not emit_proto(&env, out):
         raise MemoryError
     return 0
+
+
+cdef inline bint within(Span s, const uint8_t* ptr, Py_ssize_t length) noexcept nogil:
+    return ptr != NULL and ptr <= s.ptr < ptr + length
 
 
 cdef inline Span moved(Span s, const Envelope* env, const uint8_t* base, const uint8_t* scratch) noexcept:
     """Where a span stands in an event's own copy at `base`: the message first, then the scratch."""
     if s.len == 0:
         return span(base, 0)
-    if env.raw.ptr <= s.ptr < env.raw.ptr + env.raw.len:
+    if within(s, env.raw.ptr, env.raw.len):
         return span(base + (s.ptr - env.raw.ptr), s.len)
     return span(base + env.raw.len + (s.ptr - scratch), s.len)
 
@@ -209,17 +222,25 @@ cdef class StreamEvent:
             self.id = id
 
     cdef StreamEvent adopt(self, const Envelope* env, Decoder decoder):
-        cdef Py_ssize_t pairs_at = (env.raw.len + decoder.scratch_len + 7) & ~7
+        cdef const uint8_t* scratch = decoder.scratch
+        cdef Span stamp = env.source_node
+        if within(stamp, env.raw.ptr, env.raw.len) or within(stamp, scratch, decoder.scratch_len):
+            stamp.len = 0       # it came with the message
+        cdef Py_ssize_t stamp_at = env.raw.len + decoder.scratch_len
+        cdef Py_ssize_t pairs_at = (stamp_at + stamp.len + 7) & ~7
         cdef bytes raw = PyBytes_FromStringAndSize(NULL, pairs_at + env.metadata_count * <Py_ssize_t>sizeof(Pair))
         cdef uint8_t* base = <uint8_t*>PyBytes_AS_STRING(raw)
-        cdef const uint8_t* scratch = decoder.scratch
         cdef Pair* pairs = <Pair*>(base + pairs_at)
         cdef Py_ssize_t i
         memcpy(base, env.raw.ptr, <size_t>env.raw.len)
         memcpy(base + env.raw.len, scratch, <size_t>decoder.scratch_len)
         self.env = env[0]
         self.env.raw = span(base, env.raw.len)
-        self.env.source_node = moved(env.source_node, env, base, scratch)
+        if stamp.len:
+            memcpy(base + stamp_at, stamp.ptr, <size_t>stamp.len)
+            self.env.source_node = span(base + stamp_at, stamp.len)
+        else:
+            self.env.source_node = moved(env.source_node, env, base, scratch)
         self.env.target_node = moved(env.target_node, env, base, scratch)
         self.env.event_type = moved(env.event_type, env, base, scratch)
         self.env.payload = moved(env.payload, env, base, scratch)
@@ -245,22 +266,12 @@ cdef class StreamEvent:
 
     cdef int fill(self, Envelope* env, Fields fields) except -1:
         """Describes the event to a writer: the message as it came, or the attributes if any may have changed."""
-        cdef str content_type
         if self.raw is not None and not self.changed:
             env[0] = self.env
             return 0
-        content_type = self.content_type
-        memset(env, 0, sizeof(Envelope))
-        env.format = JSON
-        env.event_type = fields.text(self.event_type, "event_type")
-        env.source_node = fields.text(self.source_node, "source_node")
-        env.target_node = fields.text(self.target_node, "target_node")
-        env.reply_to = fields.text(self.reply_to, "reply_to")
-        fields.metadata(env, self.metadata)
-        fields.payload(env, self.data)
-        env.timestamp, env.epoch, env.seq = self.env.timestamp, self.env.epoch, self.env.seq
-        env.depth, env.ttl_ms, env.priority = self.env.depth, self.env.ttl_ms, self.env.priority
-        env.has = self.env.has & HAS_TTL
+        describe(env, fields, self.event_type, self.data, self.metadata, self.source_node, self.target_node,
+                 self.env.timestamp, self.env.epoch, self.env.seq, self.env.depth, self.ttl, self.env.priority,
+                 self.reply_to)
         return 0
 
     @property
@@ -454,8 +465,6 @@ cdef class StreamEvent:
         cdef Buffer out
         memset(&out, 0, sizeof(Buffer))
         self.fill(&env, fields)
-        if self.raw is None or self.changed:
-            env.format = JSON if format == PROTO else PROTO     # nothing to splice: write every field
         if not (emit_proto(&env, &out) if format == PROTO else emit_json(&env, &out)):
             raise MemoryError
         try:

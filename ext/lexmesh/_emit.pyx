@@ -47,7 +47,7 @@ cdef inline Py_ssize_t field_size(Span value) noexcept nogil:
 
 cdef bint emit_proto(const Envelope* env, Buffer* out) noexcept nogil:
     """Appends one EventMessage; False when memory is out."""
-    return splice_proto(env, out) if env.format == PROTO else write_proto(env, out)
+    return splice_proto(env, out) if env.format == PROTO and not env.rewrite else write_proto(env, out)
 
 
 cdef bint splice_proto(const Envelope* env, Buffer* out) noexcept nogil:
@@ -201,7 +201,7 @@ cdef uint8_t* put_origin(const Envelope* env, uint32_t has, uint8_t* at) noexcep
 
 cdef bint emit_json(const Envelope* env, Buffer* out) noexcept nogil:
     """Appends one JSON object; False when memory is out."""
-    return write_json(env, out) if env.format == PROTO else splice_json(env, out)
+    return write_json(env, out) if env.format == PROTO or env.rewrite else splice_json(env, out)
 
 
 cdef bint splice_json(const Envelope* env, Buffer* out) noexcept nogil:

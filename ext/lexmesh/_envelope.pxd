@@ -45,6 +45,7 @@ cdef struct Envelope:
     # decoder's next message.
     Format format
     PayloadKind payload_kind
+    bint rewrite                # a field that was on the wire has another value now: splicing would repeat it
     uint32_t has
     uint32_t depth
     uint32_t ttl_ms
@@ -90,3 +91,4 @@ cdef class Decoder:
 
 cdef bint parse_id(Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil
 cdef bint is_subject(Span text) noexcept nogil
+cdef Status check_names(const Envelope* env) noexcept nogil

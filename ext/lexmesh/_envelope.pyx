@@ -119,6 +119,19 @@ cdef uint32_t json_field(Span key) noexcept nogil:
     return 0
 
 
+cdef Status check_names(const Envelope* env) noexcept nogil:
+    """Whether subject and names are what they may be."""
+    if env.event_type.len == 0:
+        return NO_TYPE
+    if not is_subject(env.event_type):
+        return BAD_SUBJECT
+    if env.source_node.len > MAX_NAME or env.target_node.len > MAX_NAME:
+        return OUT_OF_RANGE
+    if env.content_type.len > MAX_NAME or env.reply_to.len > MAX_REPLY_TO:
+        return OUT_OF_RANGE
+    return OK
+
+
 cdef class Decoder:
     def __cinit__(self):
         self.walker = Walker()
@@ -146,15 +159,7 @@ cdef class Decoder:
         env.metadata = self.pairs
         if status != OK:
             return status
-        if not env.has & HAS_TYPE or env.event_type.len == 0:
-            return NO_TYPE
-        if not is_subject(env.event_type):
-            return BAD_SUBJECT
-        if env.source_node.len > MAX_NAME or env.target_node.len > MAX_NAME:
-            return OUT_OF_RANGE
-        if env.content_type.len > MAX_NAME or env.reply_to.len > MAX_REPLY_TO:
-            return OUT_OF_RANGE
-        return OK
+        return check_names(env)
 
     cdef Status _add_pair(self, Envelope* env, Span key, Span value) noexcept nogil:
         cdef Pair* grown

@@ -1,0 +1,1 @@
+"""Input and output: each transport moves bytes and leaves every decision to the pipeline."""

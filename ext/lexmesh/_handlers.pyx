@@ -1,0 +1,84 @@
+"""Calls a Python handler with an event and counts what came of it. A handler's exception never leaves here."""
+
+import asyncio.exceptions
+from contextvars import ContextVar
+
+from lexmesh._codec cimport StreamEvent
+from lexmesh._ledger cimport Drop
+from lexmesh._pipeline cimport Core
+from lexmesh._router cimport Endpoint, Relay, Router, Subject
+
+cause_depth = ContextVar("lexmesh_cause_depth", default=0)
+"""Depth of what an async handler publishes: its cause's depth plus one."""
+
+cdef object CANCELLED = asyncio.exceptions.CancelledError
+
+
+cdef class HandlerEndpoint(Endpoint):
+    """One subscription of a handler.
+
+    Args:
+        core: the node's pipeline.
+        handler: what the user registered; kept to find the subscription again.
+        call: callable(event, source) that calls it and returns its result or an awaitable.
+        on_awaitable: callable(coroutine, endpoint, event) that sees to it that the coroutine runs.
+        on_result: callable(result, event, source) for results other than None.
+        on_failed: callable(endpoint, exception, event).
+    """
+
+    def __init__(self, Core core not None, handler, call, on_awaitable, on_result, on_failed):
+        self.core = core
+        self.handler = handler
+        self.call = call
+        self.on_awaitable = on_awaitable
+        self.on_result = on_result
+        self.on_failed = on_failed
+        self.local = True
+        self.name = getattr(handler, "__qualname__", type(handler).__name__)
+
+    cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1:
+        cdef int outer = self.core.cause_depth
+        cdef StreamEvent cause = event
+        self.core.cause_depth = cause.env.depth + 1
+        try:
+            result = self.call(event, source)
+        except Exception as error:
+            self.core.cause_depth = outer
+            return self._failed(subject, error, event)
+        self.core.cause_depth = outer
+        if result is not None and hasattr(result, "__await__"):
+            self.on_awaitable(self._awaited(result, cause, source), self, event)
+            return 0
+        return self._finish(subject, result, cause, source)
+
+    cdef int _finish(self, Subject* subject, object result, StreamEvent event, Endpoint source) except -1:
+        self.pending -= 1
+        self.tally.delivered += 1
+        subject.tally.delivered += 1
+        if result is not None:
+            self.on_result(result, event, source)
+        return 0
+
+    cdef int _failed(self, Subject* subject, object error, StreamEvent event) except -1:
+        self.pending -= 1
+        self.tally.failed += 1
+        subject.tally.failed += 1
+        self.on_failed(self, error, event)
+        return 0
+
+    async def _awaited(self, result, StreamEvent event, Endpoint source):
+        """Awaits an async handler. The subject is looked up again: a pointer may not live in a coroutine's frame."""
+        cause_depth.set(event.env.depth + 1)
+        try:
+            result = await result
+        except CANCELLED:
+            self.drop(self.core.router.find(event.env.event_type), Drop.CANCELLED, 1)
+            raise
+        except Exception as error:
+            self._failed(self.core.router.find(event.env.event_type), error, event)
+        else:
+            self._finish(self.core.router.find(event.env.event_type), result, event, source)
+
+    def abandon(self, StreamEvent event not None):
+        """Counts an async call as dropped that there was no room to run."""
+        self.drop(self.core.router.find(event.env.event_type), Drop.OVERFLOW, 1)

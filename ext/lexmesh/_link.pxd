@@ -1,0 +1,29 @@
+"""The inbound half of a link: WebSocket frames to messages to the pipeline."""
+
+from picows.picows cimport WSFrame, WSListener, WSTransport
+
+from lexmesh._buffer cimport Buffer
+from lexmesh._outbox cimport Outbox
+from lexmesh._pipeline cimport Core
+from lexmesh._span cimport Span
+
+cdef enum:
+    BATCH_MARGIN = 65536    # bytes that a batch may have over max_message_size
+
+
+cdef class Link(WSListener):
+    cdef Core core
+    cdef readonly Outbox outbox
+    cdef readonly WSTransport transport
+    cdef object owner
+    cdef Buffer partial             # fragments of a message so far
+    cdef int partial_type           # its opcode; 0 when no message is in parts
+    cdef int fragments
+    cdef int max_fragments
+    cdef bint closing               # a close frame went out: what still arrives is not looked at
+
+    cdef int _fragment(self, WSFrame frame) except -1
+    cdef int _message(self, int opcode, Span payload) except -1
+    cdef int _batch(self, Span batch) except -1
+    cdef inline Py_ssize_t _largest(self, int opcode) noexcept
+    cdef int _close(self, int code, str reason) except -1

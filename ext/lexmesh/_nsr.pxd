@@ -1,0 +1,61 @@
+"""The consent policy over one envelope: which rule refuses it, and where."""
+
+from libc.stdint cimport uint64_t
+
+from lexmesh._envelope cimport Decoder, Envelope, Format
+from lexmesh._nsr_payload cimport PayloadScanner
+from lexmesh._nsr_text cimport Want
+from lexmesh._span cimport Span
+
+cdef enum:
+    MAX_RULES = 60
+
+
+cdef enum Scope:
+    METADATA_KEYS
+    METADATA_VALUES
+    EVENT_TYPE
+    PAYLOAD_KEYS
+    PAYLOAD_STRINGS
+    RAW_BYTES
+    SCOPES
+
+
+cdef struct Verdict:
+    int rule            # index into Scanner.rules; -1: allowed
+    bint flagged        # a rule with action "flag" matched (recorded, passes)
+    int flag_rule
+
+
+cdef struct Subjects:
+    # The event types a rule is for, as patterns; none: all.
+    Span* patterns
+    int count
+
+
+cdef class Scanner(PayloadScanner):
+    cdef readonly tuple rules           # names in order, then opaque, malformed and unscannable
+    cdef readonly str digest
+    cdef int rule_count
+    cdef bint opaque_denied
+    cdef uint64_t denying               # rules with action "deny"
+    cdef uint64_t in_scope[SCOPES]      # word rules
+    cdef uint64_t metadata_keys, payload_keys       # key rules
+    cdef uint64_t requiring             # rules that require a metadata key
+    cdef uint64_t everywhere            # rules without subjects
+    cdef Subjects subjects[MAX_RULES]
+    cdef Span required[MAX_RULES]
+    cdef list kept                      # the bytes that spans of rules point into
+    cdef list blocks                    # the arrays of such spans
+    cdef Decoder decoder
+    cdef Verdict verdict
+
+    cdef bint allows(self, Envelope* env, Verdict* verdict) noexcept nogil
+    cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil
+    cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil
+    cdef bint scan_pair(self, Span key, Span value, uint64_t active) noexcept nogil
+    cdef bint scan_payload(self, Envelope* env, uint64_t active) noexcept nogil
+    cdef void require(self, Envelope* env, uint64_t active) noexcept nogil
+    cdef uint64_t applicable(self, Span event_type) noexcept nogil
+    cdef str rule_name(self, Verdict* verdict)
+    cdef str path(self)

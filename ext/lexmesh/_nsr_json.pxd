@@ -1,0 +1,27 @@
+"""JSON as a stream of tokens, for payloads that were validated before and for strings that only look like JSON."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from lexmesh._buffer cimport Buffer
+from lexmesh._span cimport Span
+
+cdef enum TokenKind:
+    END = 0
+    OPEN_OBJECT
+    OPEN_ARRAY
+    CLOSE
+    COMMA
+    KEY
+    STRING
+    SCALAR      # a number or a literal
+
+
+cdef struct Token:
+    TokenKind kind
+    Span text       # KEY, STRING: between the quotes; SCALAR: all of it
+    bint escaped
+
+
+cdef void next_token(const uint8_t** cursor, const uint8_t* end, Token* token) noexcept nogil
+cdef bint unescape_string(Span raw, Buffer* out) noexcept nogil
+cdef bint is_json_like(Span text) noexcept nogil

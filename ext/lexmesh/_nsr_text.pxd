@@ -1,0 +1,55 @@
+"""One text through every stage: each reading of it is matched, each decoding of it is a text again."""
+
+from libc.stdint cimport uint64_t
+
+from lexmesh._buffer cimport Buffer
+from lexmesh._nsr_automaton cimport Automaton
+from lexmesh._nsr_blob cimport Alphabet
+from lexmesh._nsr_fold cimport Symbols
+from lexmesh._nsr_json cimport Token
+from lexmesh._span cimport Span
+
+cdef enum:
+    MAX_LEVELS = 4          # the text itself and three decodings on top of each other
+
+
+cdef struct Want:
+    # Masks of rule numbers: what a text is searched for.
+    uint64_t words          # as whole words
+    uint64_t keys           # as the whole text, for which it must be a key
+    uint64_t values         # as the whole text, for which it must be a value
+    uint64_t inner_keys     # as a key of JSON that the text holds
+
+
+cdef struct Level:
+    Buffer unescaped
+    Buffer decoded
+    Buffer string           # a JSON string without its escapes
+    Symbols joined          # consecutive strings of an array, or a key and its value
+    int joined_seen
+
+
+cdef class TextScanner:
+    cdef Automaton automaton
+    cdef Symbols symbols, plain, spaced
+    cdef Buffer variant
+    cdef Level levels[MAX_LEVELS]
+    cdef uint64_t wanted                    # rules that could still change the verdict
+    cdef uint64_t got_keys, got_values      # rules of which the last text was a key or value
+
+    cdef void found(self, uint64_t rules) noexcept nogil
+    cdef bint key_found(self, uint64_t rules, Span rest, int level) noexcept nogil
+    cdef bint text(self, Span text, const Want* want, int level) noexcept nogil
+    cdef bint match(self, Span text, const Want* want) noexcept nogil
+    cdef bint match_variants(self, Span text, const Want* want, int seen) noexcept nogil
+    cdef bint match_readings(self, const Want* want, int seen, bint edges) noexcept nogil
+    cdef bint match_symbols(self, const Symbols* symbols, const Want* want, bint edges) noexcept nogil
+    cdef bint match_spaced(self, const Symbols* symbols, const Want* want) noexcept nogil
+    cdef bint unescaped(self, Span text, const Want* want, int level) noexcept nogil
+    cdef bint blobs(self, Span text, Alphabet alphabet, const Want* want, int level) noexcept nogil
+    cdef bint blob(self, Span run, Alphabet alphabet, const Want* want, int level) noexcept nogil
+    cdef bint inner_json(self, Span text, const Want* want, int level) noexcept nogil
+    cdef bint inner_key(self, Span key, Span rest, const Want* want, int level) noexcept nogil
+    cdef bint string_text(self, const Token* token, int level, Span* out) noexcept nogil
+    cdef bint join(self, Span text, int level) noexcept nogil
+    cdef bint match_joined(self, const Want* want, int level) noexcept nogil

@@ -1,0 +1,61 @@
+"""What waits to leave on one link: framed bytes, and what has to be counted once they are gone."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from picows.picows cimport WSTransport
+
+from lexmesh._buffer cimport Buffer
+from lexmesh._codec cimport StreamEvent
+from lexmesh._envelope cimport Envelope, Format
+from lexmesh._ledger cimport Drop
+from lexmesh._pipeline cimport Core
+from lexmesh._router cimport Endpoint, Relay, Subject
+from lexmesh._span cimport Span
+
+cdef enum Overflow:
+    DISCONNECT = 0
+    DROP_OLDEST = 1
+    DROP_NEWEST = 2
+    BLOCK = 3
+
+
+cdef struct Record:
+    Subject* subject        # NULL: a message of the link's own, in no ledger
+    uint32_t count          # messages
+    uint32_t size           # bytes in the buffer, framing included
+    bint starts_frame
+
+
+cdef class Outbox(Endpoint):
+    cdef Core core
+    cdef readonly object owner      # told of control messages, refusals, congestion and overflow
+    cdef WSTransport transport
+    cdef readonly Format format
+    cdef uint64_t own_seq           # numbers the reserved messages sent here
+    cdef bint masked                # a client's frames are
+    cdef Overflow overflow
+    cdef Py_ssize_t limit           # bytes queued here before overflow
+    cdef int64_t age_limit          # ms that queued bytes may wait
+    cdef int64_t stuck_since        # ms; when the transport last stopped taking bytes
+    cdef Buffer out
+    cdef Record* records
+    cdef Py_ssize_t record_first, record_count, record_capacity
+    cdef Py_ssize_t riding          # records whose bytes the transport holds
+    cdef Py_ssize_t batch_at        # where the open batch frame begins in `out`, -1 when none is open
+    cdef bint scheduled, stuck
+    cdef readonly bint congested
+
+    cdef int put(self, Span message, Subject* subject) except -1
+    cdef Py_ssize_t _put_text(self, Span message) except -1
+    cdef Py_ssize_t _put_batched(self, Span message, bint* starts) except -1
+    cdef void _close_batch(self) noexcept
+    cdef int _record(self, Subject* subject, uint32_t size, bint starts_frame) except -1
+    cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except *
+    cdef void _drop_oldest(self, Py_ssize_t wanted) noexcept
+    cpdef bint too_old(self) noexcept
+    cdef int _send_described(self, Envelope* env, Subject* subject) except -1
+    cdef int _publish(self, Envelope* env) except -1
+    cdef void _settle(self, Py_ssize_t count) noexcept
+    cdef void _drop_records(self, Py_ssize_t keep, Drop reason) noexcept
+    cdef void _watch_congestion(self) except *
+    cpdef void flush(self) except *

@@ -1,0 +1,440 @@
+"""The outbound half of a link: frames messages, coalesces what leaves in one loop turn, bounds what waits.
+
+A message counts as delivered once the operating system has its bytes. While the transport holds bytes that the socket
+did not take, everything new waits here, where it is counted and where an overflow policy can reach it.
+"""
+
+import os
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memmove
+
+from picows.picows cimport WSMsgType, WSTransport
+
+from lexmesh._buffer cimport Buffer, append_span, release, reserve
+from lexmesh._clock cimport now_ms
+from lexmesh._codec cimport Fields, StreamEvent, describe, event_from, malformed
+from lexmesh._emit cimport emit_json, emit_proto
+from lexmesh._envelope cimport JSON, JSON_VALUE, PROTO, Envelope, Format, check_names
+from lexmesh._ledger cimport ROUTED, Drop
+from lexmesh._pipeline cimport Core
+from lexmesh._router cimport Endpoint, Relay, Subject, relay_json, relay_proto
+from lexmesh._span cimport OK, TOO_BIG, Span, Status, put_varint, span, varint_size
+
+cdef extern from "frame.h" nogil:
+    size_t lm_frame_header_size(uint64_t length, int masked) noexcept
+    size_t lm_frame_header(uint8_t* out, uint8_t opcode, uint64_t length, int masked, uint32_t mask) noexcept
+    void lm_frame_mask(uint8_t* data, size_t length, uint32_t mask) noexcept
+    void lm_seed_masks(uint64_t seed) noexcept
+    uint32_t lm_next_mask() noexcept
+
+cdef enum:
+    TEXT = 1
+    BINARY = 2
+    MAX_HEADER = 14
+    BATCH_BYTES = 65535         # a batch frame closes here: its length then fits the 16-bit form
+    FLUSH_BYTES = 262144        # more than this leaves at once, not at the end of the loop turn
+
+OVERFLOW_POLICIES = ("disconnect", "drop_oldest", "drop_newest", "block")
+
+lm_seed_masks(int.from_bytes(os.urandom(8), "little"))
+
+
+cdef class Outbox(Endpoint):
+    """A link as an endpoint.
+
+    Args:
+        core: the node's pipeline.
+        owner: has on_control(event), on_refused(outcome, reason, path, id), on_congestion(bool), on_overflow(),
+            on_blocked(source), schedule(outbox).
+        overflow: one of OVERFLOW_POLICIES.
+        limit: bytes that may wait here.
+        age_limit: milliseconds that they may wait while the socket takes none.
+    """
+
+    def __init__(self, Core core not None, owner, str overflow, Py_ssize_t limit, int64_t age_limit):
+        self.core = core
+        self.owner = owner
+        self.overflow = <Overflow><int>OVERFLOW_POLICIES.index(overflow)
+        self.limit = limit
+        self.age_limit = age_limit
+        self.batch_at = -1
+        self.epoch = 0
+        self.closed = True
+
+    def __dealloc__(self):
+        release(&self.out)
+        PyMem_RawFree(self.records)
+
+    def open(self, WSTransport transport not None, bint proto, bint masked, uint64_t epoch):
+        """Starts sending on a connected transport.
+
+        Args:
+            transport: the link's transport.
+            proto: send batches in binary frames rather than JSON in text frames.
+            masked: whether frames are a client's.
+            epoch: stamp for what comes in on this link without a name.
+        """
+        self.transport = transport
+        self.format = PROTO if proto else JSON
+        self.masked = masked
+        self.epoch = epoch
+        self.seq = 0
+        self.closed = False
+        self.stuck = self.scheduled = False
+
+    def close(self, int reason=<int>Drop.DISCONNECTED):
+        """Stops sending; what still waits is dropped and counted."""
+        self.closed = True
+        self._drop_records(0, <Drop>reason)
+        self.out.len = 0
+        self.batch_at = -1
+        self.stuck = False
+        self._watch_congestion()
+        self.transport = None
+
+    # -- as an endpoint ------------------------------------------------------------------------------------------
+
+    cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1:
+        cdef Span message
+        if not (relay_proto(relay, &message) if self.format == PROTO else relay_json(relay, &message)):
+            raise MemoryError
+        if not self._make_room(message.len, subject):
+            return 0
+        self.put(message, subject)
+        if self.overflow == BLOCK and self.out.len > self.limit:
+            self.owner.on_blocked(source)
+        return 0
+
+    cdef int refused(self, const Envelope* env, int outcome, str reason, str path) except -1:
+        cdef object id = None
+        if env != NULL and env.source_node.len and (env.epoch or env.seq):
+            id = f"{env.source_node.ptr[:env.source_node.len].decode()}:{env.epoch}:{env.seq}"
+        self.owner.on_refused(outcome, reason, path, id)
+        return 0
+
+    cdef int control(self, const Envelope* env) except -1:
+        self.owner.on_control(event_from(env, self.core.decoder))
+        return 0
+
+    def identify(self, str name, bint echo):
+        """Sets the peer's node name and whether it wants its own messages back."""
+        self.core.router.name(self, name)
+        self.echo = echo
+
+    def send(self, event_type, data=None, *, reply_to=""):
+        """Queues a reserved message of the link's own, outside the ledger.
+
+        Args:
+            event_type, data, reply_to: as in StreamEvent.
+
+        Returns:
+            Its id, which an answer names. Its epoch is 0: such messages leave no gap among the events.
+        """
+        cdef Envelope env
+        cdef Fields fields = Fields()
+        if self.closed:
+            return ""
+        self.own_seq += 1
+        describe(&env, fields, event_type, data, None, self.core.node_id or None, None, now_ms(), 0, self.own_seq, 0,
+                 None, 0, reply_to)
+        self._send_described(&env, NULL)
+        return f"{self.core.node_id}:0:{self.own_seq}"
+
+    def publish(self, event_type, data, metadata, target_node, int64_t now, ttl, priority, reply_to, depth):
+        """Sends one event of this node to the peer, numbered and counted.
+
+        Args:
+            event_type, data, metadata, target_node, ttl, priority, reply_to: as in StreamEvent.
+            now: milliseconds since 1970-01-01 UTC.
+            depth: hops of what caused it, plus one.
+
+        Returns:
+            Its id.
+
+        Raises:
+            MalformedError: if the fields do not make a message.
+            TypeError: if a field has the wrong type.
+        """
+        cdef Envelope env
+        cdef Fields fields = Fields()
+        cdef uint64_t seq = self.core.origin.seq + 1
+        if self.core.cause_depth >= 0 and depth == 0:
+            depth = self.core.cause_depth
+        describe(&env, fields, event_type, data, metadata, self.core.node_id or None, target_node, now,
+                 self.core.origin.epoch, seq, depth, ttl, priority, reply_to)
+        self._publish(&env)
+        return f"{self.core.node_id}:{self.core.origin.epoch}:{seq}"
+
+    def publish_json(self, event_type, bytes line not None, metadata, int64_t now):
+        """Sends one event whose data is JSON text.
+
+        Args:
+            event_type, metadata: as in StreamEvent.
+            line: one JSON value, UTF-8.
+            now: milliseconds since 1970-01-01 UTC.
+
+        Returns:
+            Its id.
+
+        Raises:
+            MalformedError: if the line is not strict JSON.
+        """
+        cdef Envelope env
+        cdef Fields fields = Fields()
+        cdef Span text = span(<const uint8_t*>PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+        cdef uint64_t seq = self.core.origin.seq + 1
+        cdef Py_ssize_t at = 0
+        cdef Status status = self.core.decoder.walker.document(text, &at)
+        if status != OK:
+            raise malformed(status, at)
+        describe(&env, fields, event_type, None, metadata, self.core.node_id or None, None, now,
+                 self.core.origin.epoch, seq, 0, None, 0, None)
+        env.payload = text
+        env.payload_kind = JSON_VALUE
+        self._publish(&env)
+        return f"{self.core.node_id}:{self.core.origin.epoch}:{seq}"
+
+    cdef int _publish(self, Envelope* env) except -1:
+        """Counts an event of this node as taken in and routed to this link, and queues it."""
+        cdef Subject* subject
+        cdef Status status = check_names(env)
+        if status == OK and env.payload.len > self.core.max_message_size:
+            status = TOO_BIG
+        if status != OK:
+            raise malformed(status, 0)
+        subject = self.core.router.find(env.event_type)
+        self.core.origin.seq = env.seq
+        self.core.origin.tally.taken += 1
+        subject.tally.taken += 1
+        self.core.origin.tally.ingress[<int>ROUTED] += 1
+        subject.tally.ingress[<int>ROUTED] += 1
+        self.tally.offered += 1
+        subject.tally.offered += 1
+        self.pending += 1
+        if self._make_room(env.payload.len, subject):
+            self._send_described(env, subject)
+        return 0
+
+    cdef int _send_described(self, Envelope* env, Subject* subject) except -1:
+        """Queues an envelope made in this process."""
+        cdef Buffer* out = &self.core.relay.proto if self.format == PROTO else &self.core.relay.json
+        out.len = 0
+        if not (emit_proto(env, out) if self.format == PROTO else emit_json(env, out)):
+            raise MemoryError
+        return self.put(span(out.ptr, out.len), subject)
+
+    # -- framing -------------------------------------------------------------------------------------------------
+
+    cdef int put(self, Span message, Subject* subject) except -1:
+        """Frames one message and sees to it that it leaves at the end of the loop turn."""
+        cdef bint starts = True
+        cdef Py_ssize_t size
+        if self.format == PROTO:
+            size = self._put_batched(message, &starts)
+        else:
+            size = self._put_text(message)
+        self._record(subject, <uint32_t>size, starts)
+        if not self.scheduled and not self.stuck:
+            self.scheduled = True
+            self.owner.schedule(self)
+        if self.out.len > FLUSH_BYTES and not self.stuck:
+            self.flush()
+        elif self.stuck and not self.congested:
+            self._watch_congestion()
+        return 0
+
+    cdef Py_ssize_t _put_text(self, Span message) except -1:
+        cdef Py_ssize_t before = self.out.len
+        cdef uint32_t mask = lm_next_mask() if self.masked else 0
+        if not reserve(&self.out, MAX_HEADER + message.len):
+            raise MemoryError
+        self.out.len += <Py_ssize_t>lm_frame_header(self.out.ptr + self.out.len, TEXT, <uint64_t>message.len,
+                                                    self.masked, mask)
+        append_span(&self.out, message)
+        if self.masked:
+            lm_frame_mask(self.out.ptr + self.out.len - message.len, <size_t>message.len, mask)
+        return self.out.len - before
+
+    cdef Py_ssize_t _put_batched(self, Span message, bint* starts) except -1:
+        """Adds an event to the open batch frame, or opens one. A batch always has room for its largest header."""
+        cdef Py_ssize_t size = 1 + varint_size(<uint64_t>message.len) + message.len
+        cdef uint8_t* at
+        if self.batch_at >= 0 and self.out.len - self.batch_at - MAX_HEADER + size > BATCH_BYTES:
+            self._close_batch()
+        starts[0] = self.batch_at < 0
+        if not reserve(&self.out, MAX_HEADER + size):
+            raise MemoryError
+        if self.batch_at < 0:
+            self.batch_at = self.out.len
+            self.out.len += MAX_HEADER
+        at = self.out.ptr + self.out.len
+        at[0] = 0x0A
+        at = put_varint(at + 1, <uint64_t>message.len)
+        memcpy(at, message.ptr, <size_t>message.len)
+        self.out.len += size
+        return size + MAX_HEADER if starts[0] else size
+
+    cdef void _close_batch(self) noexcept:
+        """Writes the header of the open batch where it belongs, close before the payload, and moves that up."""
+        cdef uint8_t* start = self.out.ptr + self.batch_at
+        cdef Py_ssize_t length = self.out.len - self.batch_at - MAX_HEADER
+        cdef uint32_t mask = lm_next_mask() if self.masked else 0
+        cdef Py_ssize_t header = <Py_ssize_t>lm_frame_header_size(<uint64_t>length, self.masked)
+        cdef Py_ssize_t i
+        if self.masked:
+            lm_frame_mask(start + MAX_HEADER, <size_t>length, mask)
+        memmove(start + header, start + MAX_HEADER, <size_t>length)
+        lm_frame_header(start, BINARY, <uint64_t>length, self.masked, mask)
+        self.out.len -= MAX_HEADER - header
+        self.batch_at = -1
+        if self.overflow != DROP_OLDEST:    # nobody asks for the sizes of single frames
+            return
+        for i in range(self.record_first + self.record_count - 1, self.record_first - 1, -1):
+            if self.records[i].starts_frame:
+                self.records[i].size -= <uint32_t>(MAX_HEADER - header)
+                return
+
+    cdef int _record(self, Subject* subject, uint32_t size, bint starts_frame) except -1:
+        """Notes what was queued. Neighbours of one subject share a record where no overflow policy needs them apart."""
+        cdef Py_ssize_t end = self.record_first + self.record_count
+        cdef Record* last
+        cdef Record* grown
+        if self.record_count > self.riding and self.overflow != DROP_OLDEST:
+            last = &self.records[end - 1]
+            if last.subject == subject:
+                last.count += 1
+                last.size += size
+                return 0
+        if end == self.record_capacity:
+            if self.record_first > self.record_count:
+                memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))
+            else:
+                grown = <Record*>PyMem_RawRealloc(self.records, <size_t>(end * 2 + 64) * sizeof(Record))
+                if grown == NULL:
+                    raise MemoryError
+                self.records = grown
+                self.record_capacity = end * 2 + 64
+                memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))
+            self.record_first = 0
+            end = self.record_count
+        self.records[end] = Record(subject, 1, size, starts_frame)
+        self.record_count += 1
+        return 0
+
+    # -- leaving -------------------------------------------------------------------------------------------------
+
+    cpdef void flush(self) except *:
+        """Hands everything queued to the socket, in one write."""
+        self.scheduled = False
+        if self.closed or self.stuck or self.out.len == 0:
+            return
+        if self.batch_at >= 0:
+            self._close_batch()
+        self.riding = self.record_count
+        self.transport._fast_write(<char*>self.out.ptr, self.out.len)
+        self.out.len = 0
+        if self.out.capacity > 4 * FLUSH_BYTES:
+            release(&self.out)
+        if self.transport is None:      # the write failed and closed the link
+            return
+        if self.transport._tr_get_write_buffer_size():
+            self.stuck = True
+            self.stuck_since = now_ms()
+        else:
+            self._settle(self.riding)
+
+    def writable(self):
+        """The transport has handed all its bytes to the socket: what rode with it is delivered, the rest follows."""
+        self.stuck = False
+        self._settle(self.riding)
+        self.flush()
+        self._watch_congestion()
+
+    cdef void _settle(self, Py_ssize_t count) noexcept:
+        """Counts the first records as delivered."""
+        cdef Py_ssize_t i
+        cdef Record* record
+        for i in range(self.record_first, self.record_first + count):
+            record = &self.records[i]
+            if record.subject != NULL:
+                record.subject.tally.delivered += record.count
+                self.tally.delivered += record.count
+                self.pending -= record.count
+        self.record_first += count
+        self.record_count -= count
+        self.riding = 0
+        if self.record_count == 0:
+            self.record_first = 0
+
+    cdef void _drop_records(self, Py_ssize_t keep, Drop reason) noexcept:
+        """Counts all records but the first `keep` as dropped."""
+        cdef Py_ssize_t i
+        for i in range(self.record_first + keep, self.record_first + self.record_count):
+            if self.records[i].subject != NULL:
+                self.drop(self.records[i].subject, reason, self.records[i].count)
+        self.record_count = keep
+        self.riding = min(self.riding, keep)
+        if keep == 0:
+            self.record_first = 0
+
+    # -- bounds --------------------------------------------------------------------------------------------------
+
+    cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except *:
+        """Applies the overflow policy if the queue is full or too old; False if this message is the one dropped."""
+        if not self.stuck or self.out.len + size <= self.limit and not self.too_old():
+            return True
+        if self.overflow == BLOCK:
+            return True     # what has been read must go somewhere; the publishers are stopped
+        if self.overflow == DROP_NEWEST:
+            self.drop(subject, Drop.OVERFLOW, 1)
+            return False
+        if self.overflow == DROP_OLDEST:
+            if self.out.len + size > self.limit:
+                self._drop_oldest(self.out.len + size - self.limit // 4 * 3)
+            return True
+        self.drop(subject, Drop.OVERFLOW, 1)
+        self.give_up()
+        return False
+
+    cpdef bint too_old(self) noexcept:
+        return self.stuck and self.overflow == DISCONNECT and now_ms() - self.stuck_since > self.age_limit
+
+    def give_up(self):
+        """Closes the link for reading too slowly; all that waits is dropped as overflow."""
+        if not self.closed:
+            self.close(<int>Drop.OVERFLOW)
+            self.owner.on_overflow()
+
+    cdef void _drop_oldest(self, Py_ssize_t wanted) noexcept:
+        """Drops whole frames until `wanted` bytes are free: a quarter of the queue at once, so that moving the rest up
+        costs little a message."""
+        cdef Py_ssize_t first = self.record_first + self.riding
+        cdef Py_ssize_t end = self.record_first + self.record_count
+        cdef Py_ssize_t last = first
+        cdef Py_ssize_t size = 0
+        if self.batch_at >= 0:
+            self._close_batch()
+        while last < end and (size < wanted or not self.records[last].starts_frame):
+            size += self.records[last].size
+            if self.records[last].subject != NULL:
+                self.drop(self.records[last].subject, Drop.OVERFLOW, self.records[last].count)
+            last += 1
+        memmove(self.records + first, self.records + last, <size_t>(end - last) * sizeof(Record))
+        self.record_count -= last - first
+        memmove(self.out.ptr, self.out.ptr + size, <size_t>(self.out.len - size))
+        self.out.len -= size
+
+    cdef void _watch_congestion(self) except *:
+        """Tells the owner when the queue passes a quarter of its limit, and when it is back under it."""
+        cdef bint congested = self.stuck and 4 * self.out.len > self.limit
+        if congested != self.congested:
+            self.congested = congested
+            self.owner.on_congestion(congested)
+
+    @property
+    def queued(self):
+        """Bytes that wait here."""
+        return self.out.len

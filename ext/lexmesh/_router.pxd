@@ -1,0 +1,77 @@
+"""Who gets a message: endpoints, subscriptions with wildcards, and one cached route a subject."""
+
+from libc.stdint cimport uint64_t
+
+from lexmesh._buffer cimport Buffer
+from lexmesh._envelope cimport Envelope
+from lexmesh._ledger cimport Drop, Tally
+from lexmesh._span cimport Span, Status
+from lexmesh._window cimport Window
+
+cdef enum:
+    MAX_SUBJECTS = 16384    # subjects with a cached route and counters of their own; the rest share one entry
+    SUBJECT_SLOTS = 65536   # power of two, at least twice MAX_SUBJECTS
+
+
+cdef struct Subject:
+    # Lives as long as its Router: queues keep pointers to it.
+    uint64_t hash
+    Span name
+    uint64_t generation     # of the subscriptions when `route` was computed
+    void* route             # borrowed from Router.routes; a list of Endpoint
+    bint reserved
+    Tally tally
+
+
+cdef struct Relay:
+    # One routed message on its way out, written at most once in each format.
+    const Envelope* env
+    bint has_json, has_proto
+    Buffer json, proto
+
+
+cdef class Endpoint:
+    """Where messages come from and go to: a link, a handler, or the node itself."""
+
+    cdef readonly str name          # node name, once known
+    cdef readonly bint echo         # wants its own messages back
+    cdef readonly bint local        # a handler of this process
+    cdef readonly bint closed
+    cdef Tally tally
+    cdef uint64_t pending           # offered, outcome not yet known
+    cdef uint64_t undecided         # taken, outcome not yet known
+    cdef uint64_t epoch, seq        # stamps for what comes from here unnamed
+    cdef Window window              # of the source last seen here
+    cdef set subjects               # the patterns it subscribed to
+
+    cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1
+    cdef int refused(self, const Envelope* env, int outcome, str reason, str path) except -1
+    cdef int control(self, const Envelope* env) except -1
+    cdef void drop(self, Subject* subject, Drop reason, uint64_t count) noexcept nogil
+
+
+cdef class Router:
+    cdef Subject** slots
+    cdef Py_ssize_t subject_count
+    cdef Subject other              # the subject of messages beyond MAX_SUBJECTS
+    cdef Subject unknown            # the subject of messages that could not be decoded
+    cdef uint64_t generation
+    cdef dict patterns              # subject pattern: list of Endpoint
+    cdef dict named                 # node name: Endpoint
+    cdef object trie
+    cdef list routes                # keeps every Subject.route alive
+
+    cdef Subject* find(self, Span name) noexcept nogil
+    cdef Subject* _insert(self, Span name, uint64_t hash, size_t slot) noexcept nogil
+    cdef list route(self, Subject* subject, Span name)
+    cdef void _changed(self) except *
+    cdef void _prune(self, str pattern) except *
+    cdef Tally total(self)
+    cpdef void subscribe(self, str pattern, Endpoint endpoint) except *
+    cpdef bint unsubscribe(self, str pattern, Endpoint endpoint) except *
+    cpdef void forget(self, Endpoint endpoint) except *
+    cpdef void name(self, Endpoint endpoint, str name) except *
+
+
+cdef bint relay_json(Relay* relay, Span* out) noexcept nogil
+cdef bint relay_proto(Relay* relay, Span* out) noexcept nogil

@@ -1,0 +1,279 @@
+"""Subjects to endpoints. Matching a subject is one hash lookup while subscriptions stay as they are."""
+
+import os
+
+from lexmesh.errors import SubjectError
+
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+
+from lexmesh._emit cimport emit_json, emit_proto
+from lexmesh._envelope cimport MAX_NAME
+from lexmesh._ledger cimport Drop, Ingress, Tally, add, egress_counts, ingress_counts
+from lexmesh._span cimport Span, lm_hash, same, span
+
+cdef extern from "text.h" nogil:
+    void lm_set_hash_key(uint64_t key) noexcept
+
+lm_set_hash_key(int.from_bytes(os.urandom(8), "little"))
+
+
+cdef bint relay_json(Relay* relay, Span* out) noexcept nogil:
+    """The message as JSON, valid until the next message; False when memory is out."""
+    if not relay.has_json:
+        relay.json.len = 0
+        if not emit_json(relay.env, &relay.json):
+            return False
+        relay.has_json = True
+    out[0] = span(relay.json.ptr, relay.json.len)
+    return True
+
+
+cdef bint relay_proto(Relay* relay, Span* out) noexcept nogil:
+    """The message as protobuf, valid until the next message; False when memory is out."""
+    if not relay.has_proto:
+        relay.proto.len = 0
+        if not emit_proto(relay.env, &relay.proto):
+            return False
+        relay.has_proto = True
+    out[0] = span(relay.proto.ptr, relay.proto.len)
+    return True
+
+
+cdef class Endpoint:
+    def __cinit__(self):
+        self.subjects = set()
+
+    cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1:
+        """Takes one routed message; the ledger has it as offered and pending already."""
+        self.drop(subject, Drop.DISCONNECTED, 1)
+        return 0
+
+    cdef int refused(self, const Envelope* env, int outcome, str reason, str path) except -1:
+        """Learns that a message from here was not routed; `env` is NULL when it could not be decoded."""
+        return 0
+
+    cdef int control(self, const Envelope* env) except -1:
+        """Takes a reserved message that came from here."""
+        return 0
+
+    cdef void drop(self, Subject* subject, Drop reason, uint64_t count) noexcept nogil:
+        self.pending -= count
+        self.tally.dropped[<int>reason] += count
+        subject.tally.dropped[<int>reason] += count
+
+    @property
+    def passed(self):
+        """How many messages from here got past the policy and the decoder to routing."""
+        return self.tally.ingress[<int>Ingress.ROUTED] + self.tally.ingress[<int>Ingress.UNROUTABLE]
+
+    def counts(self):
+        """What came from here and what went here, by outcome."""
+        return {
+            "name": self.name or "",
+            "ingress": ingress_counts(&self.tally),
+            "egress": egress_counts(&self.tally, self.pending),
+        }
+
+
+cdef list tokens_of(str pattern):
+    """The tokens of a subscription; `*` stands for one token, `>` at the end for one or more."""
+    cdef list tokens = pattern.split(".")
+    for i, token in enumerate(tokens):
+        if not token or any(c <= " " or c == "\x7f" for c in token):
+            raise SubjectError(f"{pattern!r} is not a subject: tokens between dots, without spaces, none empty")
+        if token == ">" and i != len(tokens) - 1:
+            raise SubjectError(f"{pattern!r}: '>' stands only at the end")
+    if len(pattern.encode()) > MAX_NAME:
+        raise SubjectError(f"a subject is at most {MAX_NAME} bytes, this one has {len(pattern.encode())}")
+    return tokens
+
+
+def check_pattern(str pattern not None):
+    """Checks a subscription.
+
+    Args:
+        pattern: tokens between dots; `*` stands for one token, `>` at the end for one or more.
+
+    Raises:
+        SubjectError: if it is not such a pattern.
+    """
+    tokens_of(pattern)
+
+
+cdef list matches(dict trie, list tokens):
+    """All endpoint lists whose pattern matches, walking the trie's literal and `*` branches side by side."""
+    cdef list found = []
+    cdef list nodes = [trie]
+    cdef list following
+    cdef dict node, child
+    for token in tokens:
+        following = []
+        for node in nodes:
+            child = node.get(">")
+            if child is not None:
+                found.append(child[None])
+            for branch in (token, "*"):
+                child = node.get(branch)
+                if child is not None:
+                    following.append(child)
+        nodes = following
+    for node in nodes:
+        if None in node:
+            found.append(node[None])
+    return found
+
+
+cdef class Router:
+    """Keeps subscriptions, node names and one entry a subject."""
+
+    def __cinit__(self):
+        self.slots = <Subject**>PyMem_RawCalloc(SUBJECT_SLOTS, sizeof(Subject*))
+        if self.slots == NULL:
+            raise MemoryError
+        memset(&self.other, 0, sizeof(Subject))
+        memset(&self.unknown, 0, sizeof(Subject))
+        self.generation = 1
+        self.patterns = {}
+        self.named = {}
+        self.trie = {}
+        self.routes = []
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        if self.slots != NULL:
+            for i in range(SUBJECT_SLOTS):
+                PyMem_RawFree(self.slots[i])
+            PyMem_RawFree(self.slots)
+
+    cdef Subject* find(self, Span name) noexcept nogil:
+        """The entry of a subject, made if there is room, else the one that late subjects share."""
+        cdef uint64_t hash = lm_hash(name.ptr, <size_t>name.len)
+        cdef size_t slot = <size_t>hash & <size_t>(SUBJECT_SLOTS - 1)
+        while self.slots[slot] != NULL:
+            if self.slots[slot].hash == hash and same(self.slots[slot].name, name):
+                return self.slots[slot]
+            slot = (slot + 1) & <size_t>(SUBJECT_SLOTS - 1)
+        return self._insert(name, hash, slot)
+
+    cdef Subject* _insert(self, Span name, uint64_t hash, size_t slot) noexcept nogil:
+        cdef Subject* subject
+        if self.subject_count >= MAX_SUBJECTS:
+            return &self.other
+        subject = <Subject*>PyMem_RawCalloc(1, sizeof(Subject) + <size_t>name.len)
+        if subject == NULL:
+            return &self.other
+        memcpy(<uint8_t*>subject + sizeof(Subject), name.ptr, <size_t>name.len)
+        subject.name = span(<uint8_t*>subject + sizeof(Subject), name.len)
+        subject.hash = hash
+        subject.reserved = is_reserved(name)
+        self.slots[slot] = subject
+        self.subject_count += 1
+        return subject
+
+    cdef list route(self, Subject* subject, Span name):
+        """The endpoints subscribed to a subject, each once, in the order they subscribed."""
+        if subject.generation == self.generation:
+            return <list>subject.route
+        cdef list lists = matches(self.trie, name.ptr[:name.len].decode().split("."))
+        cdef list route = list(dict.fromkeys(endpoint for endpoints in lists for endpoint in endpoints))
+        if subject is not &self.other:
+            self.routes.append(route)
+            subject.route = <void*>route
+            subject.generation = self.generation
+        return route
+
+    cdef void _changed(self) except *:
+        """Makes every cached route stale. The lists they point to may go: no route is in use across this call."""
+        self.generation += 1
+        self.routes = []
+
+    cpdef void subscribe(self, str pattern, Endpoint endpoint) except *:
+        cdef list endpoints = self.patterns.get(pattern)
+        cdef dict node = self.trie
+        if endpoints is None:
+            endpoints = []
+            for token in tokens_of(pattern):
+                node = node.setdefault(token, {})
+            node[None] = self.patterns[pattern] = endpoints
+        if pattern not in endpoint.subjects:
+            endpoint.subjects.add(pattern)
+            endpoints.append(endpoint)
+            self._changed()
+
+    cpdef bint unsubscribe(self, str pattern, Endpoint endpoint) except *:
+        """Ends one subscription; False if there was none."""
+        cdef list endpoints = self.patterns.get(pattern)
+        if endpoints is None or pattern not in endpoint.subjects:
+            return False
+        endpoints.remove(endpoint)
+        endpoint.subjects.remove(pattern)
+        if not endpoints:
+            del self.patterns[pattern]
+            self._prune(pattern)
+        self._changed()
+        return True
+
+    cdef void _prune(self, str pattern) except *:
+        """Removes a pattern from the trie, and the branches that nothing else needs."""
+        cdef list path = [self.trie]
+        cdef list tokens = pattern.split(".")
+        for token in tokens:
+            path.append(path[len(path) - 1][token])
+        del path.pop()[None]
+        for token in reversed(tokens):
+            node = path.pop()
+            if node[token]:
+                return
+            del node[token]
+
+    cpdef void forget(self, Endpoint endpoint) except *:
+        """Ends all subscriptions of an endpoint and frees its name."""
+        for pattern in list(endpoint.subjects):
+            self.unsubscribe(pattern, endpoint)
+        if self.named.get(endpoint.name) is endpoint:
+            del self.named[endpoint.name]
+
+    cpdef void name(self, Endpoint endpoint, str name) except *:
+        """Gives an endpoint a node name for direct messages; the latest bearer of a name has it."""
+        if self.named.get(endpoint.name) is endpoint:
+            del self.named[endpoint.name]
+        endpoint.name = name
+        if name:
+            self.named[name] = endpoint
+
+    cdef Tally total(self):
+        cdef Tally total
+        cdef Py_ssize_t i
+        memset(&total, 0, sizeof(Tally))
+        add(&total, &self.other.tally)
+        add(&total, &self.unknown.tally)
+        for i in range(SUBJECT_SLOTS):
+            if self.slots[i] != NULL:
+                add(&total, &self.slots[i].tally)
+        return total
+
+    def subjects(self):
+        """Counters by subject; `` is what could not be decoded, `(other)` the subjects beyond MAX_SUBJECTS."""
+        cdef dict found = {}
+        cdef Py_ssize_t i
+        for i in range(SUBJECT_SLOTS):
+            if self.slots[i] != NULL and (self.slots[i].tally.taken or self.slots[i].tally.offered):
+                found[self.slots[i].name.ptr[:self.slots[i].name.len].decode()] = subject_counts(self.slots[i])
+        if self.other.tally.taken:
+            found["(other)"] = subject_counts(&self.other)
+        if self.unknown.tally.taken:
+            found[""] = subject_counts(&self.unknown)
+        return found
+
+
+cdef inline bint is_reserved(Span name) noexcept nogil:
+    """Whether a subject begins with lexmesh.events.RESERVED_PREFIX."""
+    return name.len >= 9 and memcmp(name.ptr, <const char*>"_lexmesh.", 9) == 0
+
+
+cdef dict subject_counts(const Subject* subject):
+    cdef const Tally* t = &subject.tally
+    cdef uint64_t known = t.delivered + t.failed + t.dropped[0] + t.dropped[1] + t.dropped[2]
+    return {"ingress": ingress_counts(t), "egress": egress_counts(t, t.offered - known)}

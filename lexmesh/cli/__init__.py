@@ -1,0 +1,24 @@
+"""The command line: ``lexmesh demo``, ``mesh start``, ``pub``, ``sub``, ``policy check``, ``policy scan``.
+
+A command lives in the module of its name and is imported when it runs, so that ``lexmesh --help`` answers at once.
+
+- ``app``: the commands and their options, as typer reads them
+- ``exits``: every way a command ends, as one line on stderr and an exit code
+- ``loop``: the event loop that coroutines run on
+- ``lines``, ``window``, ``receipts``, ``progress``: what ``pub`` is made of
+- ``demo_*``: the three nodes of the demo, what they report, and the sums that must agree
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Runs the command that ``sys.argv`` names and exits with its code."""
+    from .app import app  # noqa: PLC0415 - typer is slow to import for those who only import the package
+    from .exits import run_command  # noqa: PLC0415
+
+    sys.exit(run_command(app, sys.argv[1:] or ["--help"]))

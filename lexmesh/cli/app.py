@@ -1,0 +1,148 @@
+"""The commands and their options, as typer reads them; the work is in the module that each command imports."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .arguments import input_file, made_up_name, message_type, pairs
+from .urls import gateway_url
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False, help="A message mesh and gateway that polices every message.")
+mesh_app = typer.Typer(help="Run a node of the mesh.")
+policy_app = typer.Typer(help="Work with consent policies.")
+app.add_typer(mesh_app, name="mesh")
+app.add_typer(policy_app, name="policy")
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+Url = Annotated[str, typer.Argument(metavar="URL", help="The gateway: ws://HOST:PORT", callback=gateway_url)]
+NodeId = Annotated[str | None, typer.Option(help="This node's name in the mesh; made up when left out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+PolicyFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Consent policy (TOML) instead of the one that ships with lexmesh.")
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - only for this option
+
+        print(f"lexmesh {version('lexmesh')}")
+        raise typer.Exit
+
+
+@app.callback()
+def lexmesh(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long the three nodes talk.")] = 10.0,
+    as_json: AsJson = False,
+) -> int:
+    """Run three nodes on this machine's own readings, then check that every message is accounted for."""
+    from .demo import run_demo  # noqa: PLC0415 - each command imports its own work, so that --help stays quick
+    from .loop import run  # noqa: PLC0415
+
+    return run(run_demo(seconds, as_json=as_json))
+
+
+@mesh_app.command("start")
+def mesh_start(
+    *,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="TCP port, 0 for any free one. Default 8765.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default 127.0.0.1.")] = None,
+    no_redis: Annotated[bool, typer.Option("--no-redis", help="Run without Redis.")] = False,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
+    node_id: NodeId = None,
+    policy: PolicyFile = None,
+    log_level: Annotated[LogLevel, typer.Option(help="How much to log on stderr.")] = "warning",
+    as_json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON objects.")] = False,
+) -> int:
+    """Run a gateway until Ctrl-C or SIGTERM, then drain it; GET /health and /metrics answer on the same port."""
+    from .gateway import configured, serve  # noqa: PLC0415
+    from .loop import run  # noqa: PLC0415
+
+    settings = configured(
+        config,
+        {
+            "websocket_port": port,
+            "host": host,
+            "enable_redis": False if no_redis else None,
+            "node_id": node_id,
+            "policy_file": policy,
+        },
+    )
+    return run(serve(settings, log_level=log_level, as_json=as_json))
+
+
+@app.command()
+def pub(
+    url: Url,
+    event_type: Annotated[
+        str, typer.Argument(metavar="TYPE", help="Type of every message.", callback=message_type)
+    ] = "sensor_reading",
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="One JSON value a line; - is stdin.")] = "-",
+    *,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="Metadata of every message.")
+    ] = None,
+    node_id: NodeId = None,
+    as_json: AsJson = False,
+) -> int:
+    """Publish one message for each line of JSON, and wait until the gateway has confirmed them all."""
+    name = node_id or made_up_name("pub")
+    extra = pairs(metadata or [])
+    from .loop import run  # noqa: PLC0415
+    from .publish import publish  # noqa: PLC0415
+
+    with input_file(file) as source:
+        return run(publish(url, event_type, source.fileno(), node_id=name, metadata=extra, as_json=as_json))
+
+
+@app.command()
+def sub(
+    url: Url,
+    subjects: Annotated[list[str], typer.Argument(metavar="SUBJECT…", help="Types; * is one token, > the rest.")],
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N messages.")] = None,
+    node_id: NodeId = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print what arrives for some subjects, one JSON message a line; the summary goes to stderr."""
+    from .loop import run  # noqa: PLC0415
+    from .subscribe import subscribe  # noqa: PLC0415
+
+    name = node_id or made_up_name("sub")
+    return run(subscribe(url, subjects, sys.stdout.fileno(), node_id=name, limit=count, as_json=as_json))
+
+
+@policy_app.command("check")
+def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy (TOML).")]) -> int:
+    """Validate a policy file."""
+    from .policy import check_policy  # noqa: PLC0415
+
+    return check_policy(file)
+
+
+@policy_app.command("scan")
+def policy_scan(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="One JSON message a line; - is stdin.")] = "-",
+    policy: PolicyFile = None,
+) -> int:
+    """Print a policy's verdict on each message, one JSON object a line."""
+    from .policy import scan_messages  # noqa: PLC0415
+
+    with input_file(file) as source:
+        return scan_messages(source.fileno(), sys.stdout.fileno(), policy)

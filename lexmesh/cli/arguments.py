@@ -1,0 +1,57 @@
+"""Arguments that mean more than a string: an input file, ``KEY=VALUE`` pairs, the type of a message."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Iterable
+from typing import IO, Any
+
+import typer
+
+from ..events import RESERVED_PREFIX
+
+__all__ = ["input_file", "made_up_name", "message_type", "pairs"]
+
+
+def input_file(name: str) -> IO[Any]:
+    """Opens the file to read; ``-`` is stdin.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return sys.stdin if name == "-" else open(name, "rb", buffering=0)
+
+
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """Turns ``KEY=VALUE`` texts into a dict.
+
+    Raises:
+        typer.BadParameter: one has no ``=`` or no key.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not key or not separator:
+            raise typer.BadParameter(f"metadata '{text}' is not KEY=VALUE")
+        found[key] = value
+    return found
+
+
+def message_type(text: str) -> str:
+    """Checks the type of messages to publish.
+
+    Raises:
+        typer.BadParameter: a wildcard, an empty token, white space, or one of lexmesh's own types.
+    """
+    tokens = text.split(".")
+    if "" in tokens or "*" in tokens or ">" in tokens or any(mark.isspace() or mark < " " for mark in text):
+        raise typer.BadParameter(f"'{text}' is no message type: dot-separated names, without spaces, * or >")
+    if text.startswith(RESERVED_PREFIX):
+        raise typer.BadParameter(f"'{text}' is reserved: types that begin with {RESERVED_PREFIX} are lexmesh's own")
+    return text
+
+
+def made_up_name(command: str) -> str:
+    """A node name for one run of a command."""
+    return f"{command}_{secrets.token_hex(4)}"

@@ -1,0 +1,90 @@
+"""What the demo shows: a live table on a terminal, else a plain line each second; then the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from .demo_ledger import Accounts, Check
+from .demo_roles import CONTROL, GATEWAY, SENSOR
+
+__all__ = ["live_table", "plain_line", "show_ledger"]
+
+Statuses = Mapping[str, Mapping[str, Any]]
+
+
+def live_table(statuses: Statuses, pids: Mapping[str, int]) -> Table:
+    """The nodes as they are now.
+
+    Args:
+        statuses: each node's last report, empty before the first.
+        pids: each node's process id.
+    """
+    table = Table(title="lexmesh demo", title_justify="left")
+    for heading in ("node", "pid", "sent", "received", "denied", "now"):
+        table.add_column(heading, justify="right" if heading in ("pid", "sent", "received", "denied") else "left")
+    ledger = statuses[GATEWAY].get("ledger")
+    if ledger is not None:
+        egress, denied = ledger["egress"]["delivered"], ledger["ingress"]["denied"]
+        table.add_row(GATEWAY, str(pids[GATEWAY]), str(egress), str(ledger["taken"]), str(denied), _by_rule(ledger))
+    for node in (SENSOR, CONTROL):
+        status = statuses[node]
+        counts = (str(status.get("sent", 0)), str(status.get("received", 0)))
+        table.add_row(node, str(pids[node]), *counts, "", _now(status))
+    return table
+
+
+def plain_line(statuses: Statuses) -> str:
+    """The nodes as they are now, on one line."""
+    ledger = statuses[GATEWAY].get("ledger")
+    counted = "starting"
+    if ledger is not None:
+        counted = (
+            f"taken {ledger['taken']}, delivered {ledger['egress']['delivered']}, denied {ledger['ingress']['denied']}"
+        )
+    return f"{counted}; {_now(statuses[SENSOR])}"
+
+
+def show_ledger(accounts: Accounts, done: Sequence[Check]) -> None:
+    """Prints the sums and their verdict.
+
+    Args:
+        accounts: the final reports.
+        done: every check, with both of its sides.
+    """
+    console = Console(highlight=False)
+    totals = accounts.totals()
+    table = Table(title="ledger", title_justify="left")
+    table.add_column("sum")
+    table.add_column("one side", justify="right")
+    table.add_column("other side", justify="right")
+    table.add_column("")
+    for check in done:
+        table.add_row(check.claim, _side(check.left), _side(check.right), "ok" if check.agrees else "DIFFERS")
+    console.print(table)
+    rules = ", ".join(f"{rule} {count}" for rule, count in sorted(totals["denied_by_rule"].items()))
+    console.print(
+        f"sent {totals['sent']}, delivered {totals['delivered']}, denied {totals['denied']} ({rules}), "
+        f"dropped {totals['dropped']}",
+        soft_wrap=True,
+    )
+    console.print("balanced" if all(check.agrees for check in done) else "the sums do not agree")
+
+
+def _side(value: Any) -> str:
+    return (
+        "\n".join(f"{name} {count}" for name, count in sorted(value.items())) if isinstance(value, dict) else str(value)
+    )
+
+
+def _by_rule(ledger: Mapping[str, Any]) -> str:
+    return ", ".join(f"{rule} {count}" for rule, count in sorted(ledger["denied_by_rule"].items()))
+
+
+def _now(status: Mapping[str, Any]) -> str:
+    if "latest" in status:
+        return ", ".join(f"{sensor} {value}" for sensor, value in status["latest"].items())
+    return f"{status['replies']} replies" if "replies" in status else ""

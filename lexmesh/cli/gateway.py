@@ -1,0 +1,98 @@
+"""``lexmesh mesh start``: a gateway until SIGINT or SIGTERM, then a clean drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..config import MeshConfig
+from ..errors import ConfigError
+from ..nsr import NsrPolicy
+from ..transports.websocket import WebSocketServer
+from .exits import OK, silence_stdout
+from .loop import on_termination
+
+__all__ = ["configured", "serve"]
+
+
+def configured(file: Path | None, options: dict[str, Any]) -> MeshConfig:
+    """Settings from the command line, the environment and a file.
+
+    Args:
+        file: TOML, or None.
+        options: by field name; those that are None were not given.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: an option or the file is no good.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    config = MeshConfig(**given) if file is None else MeshConfig.load(file, **given)
+    if not config.enable_websocket:
+        raise ConfigError("enable_websocket", "False", "leaves a gateway nothing to listen on; set it to true")
+    return config
+
+
+async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
+    """Runs a gateway until it is told to end.
+
+    Args:
+        config: its settings.
+        log_level: of the log on stderr.
+        as_json: say what happens as JSON objects.
+
+    Returns:
+        0, after the drain.
+
+    Raises:
+        PolicyError: the consent policy cannot be loaded.
+        PortInUseError: the port is taken.
+        TransportError: the address cannot be listened on.
+    """
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    policy = NsrPolicy.default() if config.policy_file is None else NsrPolicy.load(config.policy_file)
+    server = WebSocketServer(config.node_id, config.host, config.websocket_port, config=config, policy=policy)
+    stop = asyncio.Event()
+    on_termination(stop.set)
+    await server.start()
+    _tell_listening(config, server.port, as_json)
+    await stop.wait()
+    await server.stop()
+    _tell_ledger(server.ledger(), as_json)
+    return OK
+
+
+def _tell_listening(config: MeshConfig, port: int, as_json: bool) -> None:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    if as_json:
+        _say(orjson.dumps({"listening": f"ws://{host}:{port}", "node_id": config.node_id}).decode())
+    else:
+        _say(f"{config.node_id} listening on ws://{host}:{port} (also http: /health, /metrics)")
+
+
+def _tell_ledger(ledger: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _say(orjson.dumps({"ledger": ledger}).decode())
+        return
+    ingress = ", ".join(f"{name} {count}" for name, count in ledger["ingress"].items() if count)
+    egress = ledger["egress"]
+    dropped = sum(egress["dropped"].values())
+    _say(
+        f"{ledger['node_id']} stopped: taken {ledger['taken']}{f' ({ingress})' if ingress else ''}, "
+        f"delivered {egress['delivered']}, dropped {dropped}, failed {egress['failed']}"
+        f"{', balanced' if ledger['balanced'] else '; the sums do not agree'}"
+    )
+
+
+def _say(line: str) -> None:
+    # A gateway outlives the pipe that its start was logged to.
+    try:
+        print(line, flush=True)
+    except OSError:
+        silence_stdout()

@@ -1,0 +1,169 @@
+"""``lexmesh pub``: one JSON value a line in, one message each out, and nothing lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from ..errors import LexmeshError, MalformedError
+from ..transports.websocket import WebSocketClient
+from .exits import FAILURE, INTERRUPTED, OK, complain
+from .lines import read_lines
+from .progress import progress
+from .receipts import Receipts
+from .state import LinkState
+from .window import Window
+
+__all__ = ["publish"]
+
+# A gateway's default max_message_size, less room for the envelope around the line.
+LONGEST_LINE: Final = 1024 * 1024 - 4096
+LAST_WORD_SECONDS: Final = 2.0  # how long Ctrl-C waits for the gateway to confirm what is under way
+QUIET_OUTCOMES: Final = ("filtered", "expired", "duplicate", "looped", "malformed")  # shown when there are any
+
+
+@dataclass
+class Publisher:
+    """One run of the command: what it sends, and what has become of it."""
+
+    client: WebSocketClient
+    state: LinkState
+    event_type: str
+    metadata: Mapping[str, str] | None
+    longest: int = LONGEST_LINE
+    receipts: Receipts = field(default_factory=Receipts)
+    line: int = 0
+    malformed_lines: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.window = Window(self.client, self.receipts, self.state.up)
+
+    async def run(self, fd: int) -> None:
+        """Sends every line of `fd` and waits until each message is accounted for."""
+        async with progress(self.describe_progress) as say:
+            self.state.say = say
+            await self.state.up.wait()
+            async for lines in read_lines(fd, self.longest):
+                await self.send(lines)
+            await self.window.finish()
+
+    async def send(self, lines: list[bytes]) -> None:
+        """Publishes lines, and waits whenever the gateway is two windows behind."""
+        publish = self.client.publish_json
+        for line in lines:
+            self.line += 1
+            if not line or line.isspace():
+                continue
+            if len(line) > self.longest:
+                self.refuse(f"longer than {self.longest} bytes, which is more than a gateway takes")
+                continue
+            try:
+                publish(self.event_type, line, metadata=self.metadata)
+            except MalformedError as error:
+                self.refuse(f"{error.reason} at byte {error.offset}")
+                continue
+            if self.window.add(len(line)):
+                await self.window.turn()
+        await asyncio.sleep(0)  # lets the messages of a slow input leave now
+
+    def refuse(self, reason: str) -> None:
+        """Reports the current line as malformed and goes on."""
+        self.malformed_lines += 1
+        self.state.say(f"line {self.line}: {reason}")
+
+    @property
+    def lost(self) -> int:
+        """Messages published, but never confirmed by a gateway."""
+        return self.client.sent - self.receipts["taken"]
+
+    def describe_progress(self) -> str:
+        """One line for while it runs."""
+        rate = self.receipts["taken"] / max(time.monotonic() - self.started, 1e-9)
+        return f"{self.client.sent} sent, {self.receipts['taken']} confirmed ({rate:,.0f}/s), {self.state.name}"
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that the command ends with."""
+        return {
+            "sent": self.client.sent,
+            "routed": self.receipts["routed"],
+            "denied": self.receipts["denied"],
+            "denied_by_rule": self.receipts.denied_by_rule(),
+            "unroutable": self.receipts["unroutable"],
+            **{name: self.receipts[name] for name in QUIET_OUTCOMES},
+            "malformed_lines": self.malformed_lines,
+            "lost": self.lost,
+            "reconnects": self.client.reconnects,
+            "seconds": round(time.monotonic() - self.started, 3),
+        }
+
+
+async def publish(
+    url: str, event_type: str, fd: int, *, node_id: str, metadata: Mapping[str, str] | None, as_json: bool
+) -> int:
+    """Publishes the lines of a file descriptor.
+
+    Args:
+        url: the gateway.
+        event_type: of every message.
+        fd: open for reading.
+        node_id: this publisher's name in the mesh.
+        metadata: of every message.
+        as_json: print the summary as one JSON object on stdout, instead of a line on stderr.
+
+    Returns:
+        The exit code: 1 when a line was malformed or a message may have been lost.
+
+    Raises:
+        ConnectError: there is no gateway at `url` to begin with.
+        HandshakeError: what answers there is no gateway.
+    """
+    state = LinkState()
+    client = WebSocketClient(node_id, url, on_state=state.change)
+    await client.connect()
+    publisher = Publisher(client, state, event_type, metadata)
+    code = OK
+    try:
+        await publisher.run(fd)
+    except asyncio.CancelledError:
+        code = INTERRUPTED
+        await _last_word(publisher)
+    finally:
+        state.closing()
+        await client.disconnect()
+    _print_summary(publisher.summary(), as_json)
+    if code == INTERRUPTED:
+        complain(f"interrupted at line {publisher.line}")
+        return code
+    return FAILURE if publisher.malformed_lines or publisher.lost else OK
+
+
+async def _last_word(publisher: Publisher) -> None:
+    with contextlib.suppress(TimeoutError, LexmeshError):
+        await asyncio.wait_for(publisher.window.finish(), LAST_WORD_SECONDS)
+
+
+def _print_summary(summary: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps(summary).decode(), flush=True)
+        return
+    rules = ", ".join(f"{rule} {count}" for rule, count in sorted(summary["denied_by_rule"].items()))
+    parts = [
+        f"sent {summary['sent']}",
+        f"routed {summary['routed']}",
+        f"denied {summary['denied']}" + (f" ({rules})" if rules else ""),
+        f"unroutable {summary['unroutable']}",
+        *(f"{name} {summary[name]}" for name in QUIET_OUTCOMES if summary[name]),
+        f"lost {summary['lost']}",
+    ]
+    if summary["malformed_lines"]:
+        parts.append(f"malformed lines {summary['malformed_lines']}")
+    if summary["reconnects"]:
+        parts.append(f"reconnects {summary['reconnects']}")
+    complain(f"{', '.join(parts)} in {summary['seconds']:.1f} s")

@@ -1,0 +1,74 @@
+"""Flow control of a publisher: windows of messages, each confirmed by the gateway before too many are under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from ..errors import DisconnectedError
+from .receipts import Receipts
+
+if TYPE_CHECKING:
+    from ..transports.websocket import WebSocketClient
+
+__all__ = ["Window"]
+
+# Two windows under way hide the round trip of a confirmation; more would only wait in the gateway's buffers, where a
+# slow subscriber's overflow policy might drop them.
+MESSAGES: Final = 4096
+BYTES: Final = 512 * 1024
+UNDER_WAY: Final = 2
+
+
+class Window:
+    """Lets a publisher run ahead of the gateway by at most two windows.
+
+    Args:
+        client: the connection; what is published on it is counted here by the caller.
+        receipts: gets every confirmation.
+        up: set while the client is connected.
+    """
+
+    def __init__(self, client: WebSocketClient, receipts: Receipts, up: asyncio.Event) -> None:
+        self._client = client
+        self._receipts = receipts
+        self._up = up
+        self._messages = 0
+        self._bytes = 0
+        self._confirmations: deque[asyncio.Task[None]] = deque()
+
+    def add(self, size: int) -> bool:
+        """Counts one published message of `size` bytes; True when the window is full and `turn` is due."""
+        self._messages += 1
+        self._bytes += size
+        return self._messages >= MESSAGES or self._bytes >= BYTES
+
+    async def turn(self) -> None:
+        """Closes the window and waits until fewer than two are unconfirmed and the connection is up."""
+        self._messages = self._bytes = 0
+        self._confirmations.append(asyncio.create_task(self._confirm()))
+        await asyncio.sleep(0)  # so that the confirmation asks for this window, not for the next one too
+        while len(self._confirmations) >= UNDER_WAY:
+            await self._confirmations.popleft()
+        await self._up.wait()
+
+    async def finish(self) -> None:
+        """Waits until every message is confirmed, or known to be unconfirmed for good."""
+        while self._confirmations:
+            await self._confirmations.popleft()
+        while not self.settled:
+            await self._up.wait()
+            await self._confirm()
+
+    @property
+    def settled(self) -> bool:
+        """Whether each published message is accounted for."""
+        return self._receipts["taken"] + self._client.unconfirmed >= self._client.sent
+
+    async def _confirm(self) -> None:
+        try:
+            receipt = await self._client.flush()
+        except DisconnectedError:
+            return  # the client counts what was under way as unconfirmed
+        self._receipts.add(receipt, self._client.reconnects)

@@ -1,0 +1,145 @@
+"""What an operator reads: a ledger snapshot as health JSON and as Prometheus text.
+
+Pure functions of the snapshot, so that a gateway can answer ``GET /health`` and ``GET /metrics`` between two messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+__all__ = ["HEALTH_CONTENT_TYPE", "METRICS_CONTENT_TYPE", "health_json", "prometheus_text"]
+
+HEALTH_CONTENT_TYPE: Final = "application/json"
+# The text format that every Prometheus since 2014 reads (prometheus.io/docs/instrumenting/exposition_formats).
+METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+# Clients choose the subjects, and each is a time series for good: the busiest are named, the rest is summed.
+MOST_SUBJECTS: Final = 200
+OTHER_SUBJECTS: Final = "_other"
+
+Ledger = Mapping[str, Any]
+
+
+def health_json(ledger: Ledger, *, status: str = "active") -> bytes:
+    """Answers a health check.
+
+    Args:
+        ledger: a snapshot, as a gateway's ``ledger()`` returns it.
+        status: the node's state; anything but ``active`` is not healthy.
+
+    Returns:
+        One JSON object: ``healthy``, ``node_id``, ``status``, ``uptime`` (s), ``connections``, ``taken``, ``in_flight``
+        and ``balanced``.
+    """
+    answer = {
+        "healthy": status == "active" and bool(ledger["balanced"]),
+        "node_id": ledger["node_id"],
+        "status": status,
+        "uptime": ledger["uptime"],
+        "connections": ledger["connections"],
+        "taken": ledger["taken"],
+        "in_flight": ledger["egress"]["in_flight"],
+        "balanced": ledger["balanced"],
+    }
+    return orjson.dumps(answer)
+
+
+def prometheus_text(ledger: Ledger) -> bytes:
+    """Renders a ledger for Prometheus.
+
+    Args:
+        ledger: a snapshot, as a gateway's ``ledger()`` returns it.
+
+    Returns:
+        The metrics in the text format, version 0.0.4.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot(ledger))
+    return generate_latest(registry)
+
+
+class _Snapshot:
+    """The collector that prometheus_client asks for its metrics."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def collect(self) -> Iterable[Metric]:
+        yield from _gauges(self._ledger)
+        yield from _ingress(self._ledger)
+        yield from _egress(self._ledger)
+        yield from _by_subject(self._ledger)
+
+
+def _gauges(ledger: Ledger) -> Iterator[Metric]:
+    info = GaugeMetricFamily("lexmesh_node", "Always 1; the label names the node", labels=["node_id"])
+    info.add_metric([ledger["node_id"]], 1)
+    yield info
+    yield GaugeMetricFamily("lexmesh_uptime_seconds", "Seconds since the gateway started", value=ledger["uptime"])
+    yield GaugeMetricFamily("lexmesh_connections", "Clients connected now", value=ledger["connections"])
+    yield GaugeMetricFamily(
+        "lexmesh_egress_in_flight", "Messages routed, but not yet written out", value=ledger["egress"]["in_flight"]
+    )
+    yield GaugeMetricFamily("lexmesh_balanced", "1 while the ledger's sums agree", value=int(ledger["balanced"]))
+
+
+def _ingress(ledger: Ledger) -> Iterator[Metric]:
+    yield CounterMetricFamily("lexmesh_taken", "Messages taken in", value=ledger["taken"])
+    outcomes = CounterMetricFamily("lexmesh_ingress", "Messages taken in, by their one outcome", labels=["outcome"])
+    for outcome, count in ledger["ingress"].items():
+        outcomes.add_metric([outcome], count)
+    yield outcomes
+    denied = CounterMetricFamily("lexmesh_denied", "Messages refused by the consent policy, by rule", labels=["rule"])
+    for rule, count in ledger["denied_by_rule"].items():
+        denied.add_metric([rule], count)
+    yield denied
+
+
+def _egress(ledger: Ledger) -> Iterator[Metric]:
+    egress = ledger["egress"]
+    yield CounterMetricFamily("lexmesh_egress_offered", "Recipients that routed messages had", value=egress["offered"])
+    outcomes = CounterMetricFamily("lexmesh_egress", "Offers to recipients, by their one outcome", labels=["outcome"])
+    for outcome in ("delivered", "failed"):
+        outcomes.add_metric([outcome], egress[outcome])
+    outcomes.add_metric(["dropped"], sum(egress["dropped"].values()))
+    yield outcomes
+    dropped = CounterMetricFamily(
+        "lexmesh_dropped", "Offers to recipients that were dropped, by reason", labels=["reason"]
+    )
+    for reason, count in egress["dropped"].items():
+        dropped.add_metric([reason], count)
+    yield dropped
+
+
+def _by_subject(ledger: Ledger) -> Iterator[Metric]:
+    family = CounterMetricFamily(
+        "lexmesh_subject_messages",
+        "Messages by subject, direction and outcome",
+        labels=["subject", "direction", "outcome"],
+    )
+    for (subject, direction, outcome), count in _subject_counts(ledger["subjects"]).items():
+        family.add_metric([subject, direction, outcome], count)
+    yield family
+
+
+def _subject_counts(subjects: Mapping[str, Any]) -> dict[tuple[str, str, str], int]:
+    busiest = sorted(subjects, key=lambda subject: -_total(subjects[subject].get("ingress", {})))
+    named = set(busiest[:MOST_SUBJECTS])
+    counts: dict[tuple[str, str, str], int] = {}
+    for subject in busiest:
+        label = subject if subject in named else OTHER_SUBJECTS
+        for direction, outcomes in subjects[subject].items():
+            for outcome, count in outcomes.items():
+                key = (label, direction, outcome)
+                counts[key] = counts.get(key, 0) + _total(count)
+    return counts
+
+
+def _total(count: Any) -> int:
+    """A count, or the sum of a dict of them, such as `dropped` by reason."""
+    return sum(map(_total, count.values())) if isinstance(count, Mapping) else int(count)

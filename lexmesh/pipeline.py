@@ -1,0 +1,268 @@
+"""Streaming pipeline: filters, transformers and handlers around the compiled core.
+
+Sans-io: nothing here reads a clock or a socket. What runs coroutines is given by whoever owns the pipeline.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from lexmesh._codec import StreamData, StreamEvent
+from lexmesh._handlers import HandlerEndpoint
+from lexmesh._pipeline import Core
+from lexmesh._router import Endpoint
+from lexmesh.events import EventType
+from lexmesh.failures import FailureLog
+from lexmesh.middleware import Filter, Middleware, Transformer
+from lexmesh.nsr import NsrPolicy
+
+__all__ = ["Filter", "Handler", "Outcome", "StreamPipeline", "Transformer"]
+
+Handler = Callable[[StreamEvent], Any]
+Spawn = Callable[[Coroutine[Any, Any, Any], HandlerEndpoint, StreamEvent], None]
+
+logger = logging.getLogger("lexmesh.pipeline")
+
+
+class _Collector(list[Awaitable[Any]]):
+    """The awaitables that one process_event call will await; tasks that outlive it find it closed."""
+
+    open = True
+
+
+_collector: ContextVar[_Collector | None] = ContextVar("lexmesh_collector", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a message.
+
+    Args:
+        status: routed, denied, filtered, expired, duplicate, looped, malformed or unroutable.
+        rule: name of the policy rule that denied it, else empty.
+        path: the field that broke the rule, else empty.
+    """
+
+    status: str
+    rule: str = ""
+    path: str = ""
+
+    @property
+    def routed(self) -> bool:
+        """Whether it went to at least one recipient."""
+        return self.status == "routed"
+
+    def __bool__(self) -> bool:
+        return self.routed
+
+
+class StreamPipeline:
+    """Decodes, polices, filters, transforms and routes the messages of one node, and counts what becomes of each.
+
+    Args:
+        node_id: name of the node; when empty, handlers run whatever target a message names.
+        policy: the consent policy; the default policy when None.
+        epoch: the node's start, milliseconds since 1970-01-01 UTC; stamps the messages it publishes.
+        max_recursion_depth: messages with more causation and forwarding hops are refused as looped.
+        max_message_size: bytes; larger messages are refused as malformed.
+        now: reads the time in milliseconds for the interval between failure reports; None: each is reported.
+    """
+
+    def __init__(
+        self,
+        node_id: str = "",
+        *,
+        policy: NsrPolicy | None = None,
+        epoch: int = 0,
+        max_recursion_depth: int = 42,
+        max_message_size: int = 1 << 20,
+        now: Callable[[], int] | None = None,
+    ) -> None:
+        self.node_id = node_id
+        self.policy = policy or NsrPolicy.default()
+        self.core = Core(self.policy.scanner, node_id, epoch, max_recursion_depth, max_message_size)
+        self._failures = FailureLog(self.core, now)
+        self._middleware = Middleware(self._failures)
+        self._handlers: list[HandlerEndpoint] = []
+        self._spawn: Spawn | None = None
+        self._defer: Callable[[Awaitable[Any], Endpoint], None] | None = None
+
+    async def start(self) -> None:
+        """Nothing to start here; for symmetry with what has connections and tasks."""
+
+    async def stop(self) -> None:
+        """Nothing to stop here; for symmetry with what has connections and tasks."""
+
+    async def __aenter__(self) -> StreamPipeline:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def add_filter(self, check: Filter) -> None:
+        """Adds a filter; all must pass, in the order added.
+
+        Args:
+            check: callable(event), sync or async; a false result filters the message.
+        """
+        self._middleware.add_filter(check)
+        self.core.set_middleware(self._middleware, self._on_deferred)
+
+    def add_transformer(self, transform: Transformer) -> None:
+        """Adds a transformer, run after the filters; what it returns is policed again.
+
+        Args:
+            transform: callable(event) -> event, sync or async; None filters the message.
+        """
+        self._middleware.add_transformer(transform)
+        self.core.set_middleware(self._middleware, self._on_deferred)
+
+    def register_handler(self, subject: str, handler: Handler) -> None:
+        """Calls a handler with every event on a subject.
+
+        Args:
+            subject: an event or data type; `*` stands for one token, `>` at the end for the rest.
+            handler: callable(event), sync or async. A dict it returns is sent back to where the event came from.
+
+        Raises:
+            SubjectError: if the subject is not a pattern.
+        """
+        self.subscribe(subject, handler, lambda event, _source: handler(event))
+
+    def subscribe(self, subject: str, handler: object, call: Callable[[StreamEvent, Endpoint], Any]) -> HandlerEndpoint:
+        """Subscribes with a call that also gets the endpoint the event came from; `handler` identifies it."""
+        endpoint = HandlerEndpoint(self.core, handler, call, self._on_awaitable, self._on_result, self._failures.report)
+        self.core.router.subscribe(str(subject), endpoint)
+        self._handlers.append(endpoint)
+        return endpoint
+
+    def unregister_handler(self, subject: str, handler: object) -> bool:
+        """Ends a registration.
+
+        Args:
+            subject: the same pattern.
+            handler: the same handler.
+
+        Returns:
+            Whether there was one.
+        """
+        return any(
+            self.core.router.unsubscribe(str(subject), endpoint)
+            for endpoint in self._handlers
+            if endpoint.handler == handler
+        )
+
+    async def process_event(self, event: StreamEvent, now: int | None = None) -> Outcome:
+        """Takes in an event and waits until its handlers have run.
+
+        Args:
+            event: the event.
+            now: milliseconds since 1970-01-01 UTC, for expiry; the event's own timestamp when None.
+
+        Returns:
+            What became of it.
+
+        Raises:
+            MalformedError: if its fields do not make a message.
+        """
+        collector = _Collector()
+        token = _collector.set(collector)
+        try:
+            status = self.core.process(event, event.timestamp if now is None else now)
+            for awaitable in collector:     # which grows while handlers publish
+                result = await awaitable
+                status = status or result
+        finally:
+            collector.open = False
+            _collector.reset(token)
+        if status == "denied" and (refusal := self.core.last_refusal):
+            return Outcome(status, *refusal)
+        return Outcome(status or "filtered")
+
+    async def process_data(self, data: StreamData, now: int | None = None) -> Outcome:
+        """Takes in a reading; the same as process_event, since a reading is an event."""
+        return await self.process_event(data, now)
+
+    def run_coroutines_with(self, spawn: Spawn, defer: Callable[[Awaitable[Any], Endpoint], None]) -> None:
+        """Lets an owner with an event loop run async handlers and async filters.
+
+        Args:
+            spawn: callable(coroutine, endpoint, event) for a handler's coroutine.
+            defer: callable(awaitable, source) for async filters; must keep the order within a source.
+        """
+        self._spawn, self._defer = spawn, defer
+
+    def ledger(self, links: list[Endpoint] | None = None) -> dict[str, Any]:
+        """What came in and went out, by outcome.
+
+        Args:
+            links: further endpoints that may hold messages.
+
+        Returns:
+            Counters as plain numbers, and under "balanced" whether they agree.
+        """
+        replies = [self.core.reply_endpoint] if self.core.reply_endpoint is not None else []
+        endpoints: list[Endpoint] = [*self._handlers, *replies, *(links or [])]
+        return self.core.ledger(endpoints)
+
+    def _on_awaitable(self, coroutine: Coroutine[Any, Any, Any], endpoint: HandlerEndpoint, event: StreamEvent) -> None:
+        collector = _collector.get()
+        if collector is not None and collector.open:
+            collector.append(coroutine)
+        elif self._spawn is not None:
+            self._spawn(coroutine, endpoint, event)
+        else:
+            coroutine.close()
+            endpoint.abandon(event)
+            logger.warning("async handler %s not run: this pipeline has no event loop", endpoint.name)
+
+    def _on_deferred(self, awaitable: Coroutine[Any, Any, Any], source: Endpoint) -> None:
+        collector = _collector.get()
+        if collector is not None and collector.open:
+            collector.append(awaitable)
+        elif self._defer is not None:
+            self._defer(awaitable, source)
+        else:
+            raise RuntimeError("async filters need process_event or an owner with an event loop")
+
+    def _on_result(self, result: Any, event: StreamEvent, source: Endpoint) -> None:
+        """Sends a handler's dict back; anything else that handlers return is theirs."""
+        if isinstance(result, dict) and source is not self.core.origin:
+            try:
+                self.core.reply(source, event, result, event.timestamp)
+            except (TypeError, ValueError) as error:
+                self._failures.report_error("reply", error, event)
+
+
+class LexAmorisComputePipeline(StreamPipeline):
+    """The seeds' pipeline from lex_amoris_compute to bio_synth_ai_control, with handlers for what flows there.
+
+    The default handlers keep the latest event of each type in `latest` and log it at DEBUG.
+
+    Args:
+        **options: as for StreamPipeline.
+    """
+
+    TYPES = (
+        EventType.BIO_SYNC,
+        EventType.SENSOR_READING,
+        EventType.MYCELIUM_STATUS,
+        "temperature",
+        "humidity",
+        "mycelium_growth",
+    )
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.latest: dict[str, StreamEvent] = {}
+        for subject in self.TYPES:
+            self.register_handler(subject, self._keep_latest)
+
+    def _keep_latest(self, event: StreamEvent) -> None:
+        self.latest[event.event_type] = event
+        logger.debug("%s from %s", event.event_type, event.source_node)

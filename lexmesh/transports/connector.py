@@ -1,0 +1,151 @@
+"""Makes a client's connection, and makes it again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import picows
+
+from lexmesh._link import MAX_FRAME_MARGIN
+from lexmesh.errors import ConnectError, HandshakeError, TransportError
+from lexmesh.transports.backoff import Backoff
+from lexmesh.transports.handshake import SUBPROTOCOL_PROTO
+from lexmesh.transports.session import Session
+
+if TYPE_CHECKING:
+    from lexmesh.transports.ws_client import WebSocketClient
+
+ATTEMPT_SECONDS = 10.0
+READ_BUFFER = 64 * 1024
+CLOSE_SECONDS = 2.0
+
+
+class Connector:
+    """Keeps one client connected.
+
+    Args:
+        client: told of sessions and states.
+        url: the gateway.
+        subprotocol: what to offer.
+        reconnect: whether to come back after a break.
+    """
+
+    def __init__(self, client: WebSocketClient, url: str, subprotocol: str, reconnect: bool) -> None:
+        self._client = client
+        self._url = url
+        self._subprotocol = subprotocol
+        self._reconnect = reconnect
+        self._backoff = Backoff()
+        self._stopped = False
+        self._retry: asyncio.Task[None] | None = None
+        self._last_epoch = 0
+        self.session: Session | None = None
+        self.connections = 0
+
+    async def connect(self, timeout: float) -> None:
+        """Connects once; raises ConnectError or HandshakeError."""
+        self._stopped = False
+        session = await self._attempt(timeout)
+        self.session = session
+        self.connections += 1
+        self._client.state_changed("connected", self._url)
+
+    async def stop(self) -> None:
+        """Closes and stays closed."""
+        self._stopped = True
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        session = self.session
+        if session is not None:
+            deadline = time.monotonic() + self._client.config.drain_seconds
+            session.outbox.flush()
+            while session.outbox.queued and session.is_open and time.monotonic() < deadline:
+                await asyncio.sleep(0.002)
+            session.close(1000)
+            while session.is_open and time.monotonic() < deadline + CLOSE_SECONDS:
+                await asyncio.sleep(0.002)
+        self._client.state_changed("closed", "")
+
+    def lost(self, session: Session) -> None:
+        """A session ended; try again unless it was meant to."""
+        if session is not self.session:
+            return
+        self.session = None
+        if self._stopped:
+            return
+        self._client.state_changed("disconnected", f"{session.close_code} {session.close_reason}".strip())
+        if self._reconnect:
+            self._retry = asyncio.get_running_loop().create_task(self._try_again())
+        else:
+            self._client.state_changed("closed", f"{session.close_code} {session.close_reason}".strip())
+
+    async def _try_again(self) -> None:
+        while not self._stopped:
+            delay = self._backoff.next_delay()
+            self._client.state_changed("retrying", f"in {delay:.1f} s")
+            await asyncio.sleep(delay)
+            try:
+                await self.connect(ATTEMPT_SECONDS)
+            except TransportError:
+                continue
+            self._backoff.reset()
+            return
+
+    async def _attempt(self, timeout: float) -> Session:
+        _check_url(self._url)
+        session: Session | None = None
+        self._last_epoch = max(self._last_epoch + 1, time.time_ns() // 1_000_000)
+
+        def make_link(_request: picows.WSUpgradeRequest, response: picows.WSUpgradeResponse) -> picows.WSListener:
+            nonlocal session
+            proto = response.headers.get("sec-websocket-protocol") == SUBPROTOCOL_PROTO
+            session = Session(self._client, proto=proto, masked=True, epoch=self._last_epoch)
+            self.session = session
+            return session.link
+
+        try:
+            async with asyncio.timeout(timeout):
+                await picows.ws_connect(
+                    make_link,
+                    self._url,
+                    extra_headers={"Sec-WebSocket-Protocol": self._subprotocol},
+                    max_frame_size=self._client.config.max_message_size + MAX_FRAME_MARGIN,
+                    read_buffer_init_size=READ_BUFFER,
+                    max_redirects=0,
+                    websocket_handshake_timeout=timeout,
+                    logger_name=logging.getLogger("lexmesh.frames"),
+                )
+        except (TimeoutError, OSError, picows.WSError) as error:
+            raise _explained(self._url, error) from None
+        if session is None:
+            raise HandshakeError(self._url, "closed during the handshake")
+        return session
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("ws", "wss") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConnectError(url, "not a WebSocket URL; give ws://host:port or wss://host:port")
+
+
+def _explained(url: str, error: Exception) -> TransportError:
+    """One clear line for what the socket or the handshake raised."""
+    if isinstance(error, TimeoutError):
+        return ConnectError(url, "no answer in time")
+    if isinstance(error, socket.gaierror):
+        return ConnectError(url, "no such host")
+    if isinstance(error, ConnectionRefusedError):
+        return ConnectError(url, "connection refused; is a gateway running there?")
+    if isinstance(error, OSError):
+        return ConnectError(url, error.strerror or str(error))
+    return HandshakeError(url, str(error))

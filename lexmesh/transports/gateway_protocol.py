@@ -1,0 +1,196 @@
+"""What a gateway says to its clients: the reserved types, receipts, and when it has had enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lexmesh._codec import StreamEvent
+from lexmesh._pipeline import Core
+from lexmesh._router import check_pattern
+from lexmesh.errors import DeniedError, SubjectError, TransportError
+from lexmesh.events import RESERVED_PREFIX
+from lexmesh.transports.session import Session
+
+WELCOME = RESERVED_PREFIX + "welcome"
+SUBSCRIBE = RESERVED_PREFIX + "subscribe"
+SUBSCRIBED = RESERVED_PREFIX + "subscribed"
+UNSUBSCRIBE = RESERVED_PREFIX + "unsubscribe"
+UNSUBSCRIBED = RESERVED_PREFIX + "unsubscribed"
+FLUSH = RESERVED_PREFIX + "flush"
+ACK = RESERVED_PREFIX + "ack"
+ERROR = RESERVED_PREFIX + "error"
+
+MAX_SUBSCRIPTIONS = 1024
+"""Subjects that one connection may subscribe to."""
+
+MAX_DENIED_IN_A_ROW = 1000
+"""A connection whose messages are all refused by the policy is closed with 1008 after so many."""
+
+MAX_MALFORMED_IN_A_ROW = 10
+"""A connection that sends nothing but rubbish is closed with 1007 after so many."""
+
+ERRORS_A_SECOND = 100
+"""Refusals that are told one by one; the rest is in the receipts."""
+
+
+class _Peer:
+    """What a gateway remembers of one connection."""
+
+    __slots__ = ("denied_by_rule", "passed", "second", "strikes", "subjects", "told")
+
+    def __init__(self) -> None:
+        self.subjects: set[str] = set()
+        self.denied_by_rule: dict[str, int] = {}
+        self.strikes = 0        # refusals since a message last passed
+        self.passed = 0
+        self.second = 0         # the second that `told` counts
+        self.told = 0
+
+    def strike(self, passed: int) -> int:
+        """Counts a refusal; returns how many there were in a row."""
+        self.strikes = self.strikes + 1 if passed == self.passed else 1
+        self.passed = passed
+        return self.strikes
+
+    def may_tell(self, now: int) -> bool:
+        """Whether one more refusal may be told this second; `now` in milliseconds."""
+        if now // 1000 != self.second:
+            self.second, self.told = now // 1000, 0
+        self.told += 1
+        return self.told <= ERRORS_A_SECOND
+
+
+class GatewayProtocol:
+    """Answers control messages and tells clients what was refused.
+
+    Args:
+        core: the node's pipeline.
+        node_id: the node's name.
+    """
+
+    def __init__(self, core: Core, node_id: str) -> None:
+        self._core = core
+        self._node_id = node_id
+        self._peers: dict[Session, _Peer] = {}
+        self._congested: set[Session] = set()
+        self._waiting: list[tuple[Session, str]] = []
+        self._answers = {SUBSCRIBE: self._subscribe, UNSUBSCRIBE: self._unsubscribe, FLUSH: self._flush}
+
+    def opened(self, session: Session) -> None:
+        """Remembers a client, and greets one that offered a subprotocol."""
+        self._peers[session] = _Peer()
+        if session.welcomed:
+            session.send(WELCOME, {"node_id": self._node_id, "max_message_size": self._core.max_message_size})
+
+    def closed(self, session: Session) -> None:
+        """Forgets a client; acks that waited for its queue may go."""
+        self._peers.pop(session, None)
+        self._waiting = [(waiter, id) for waiter, id in self._waiting if waiter is not session]
+        self.congested(session, False)
+
+    def control(self, session: Session, event: StreamEvent) -> None:
+        """Answers a reserved message."""
+        answer = self._answers.get(event.event_type)
+        if answer is not None:
+            answer(session, event)
+        elif event.event_type not in (ERROR, WELCOME, ACK, SUBSCRIBED, UNSUBSCRIBED):
+            self._error(session, event.id, f"{event.event_type} is reserved and means nothing to a gateway")
+
+    def congested(self, session: Session, congested: bool) -> None:
+        """Notes a queue that passed its soft limit; when none is over it, acks go out."""
+        if congested:
+            self._congested.add(session)
+            return
+        self._congested.discard(session)
+        if not self._congested:
+            waiting, self._waiting = self._waiting, []
+            for waiter, id in waiting:
+                self._ack(waiter, id)
+
+    def refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None, now: int) -> None:
+        """Tells a client why a message was not routed, and closes on one that sends nothing else."""
+        peer = self._peers.get(session)
+        if peer is None or outcome not in ("denied", "malformed"):
+            return
+        strikes = peer.strike(session.outbox.passed)
+        if outcome == "denied":
+            peer.denied_by_rule[reason] = peer.denied_by_rule.get(reason, 0) + 1
+        if outcome == "malformed" and strikes > MAX_MALFORMED_IN_A_ROW:
+            session.close(1007, f"nothing but malformed messages: {reason}")
+        elif outcome == "denied" and strikes > MAX_DENIED_IN_A_ROW:
+            session.close(1008, f"nothing but denied messages: {reason} at {path}")
+        elif peer.may_tell(now):
+            session.send(ERROR, _error_data(outcome, reason, path), reply_to=id or "")
+
+    def _subscribe(self, session: Session, event: StreamEvent) -> None:
+        options = event.data if isinstance(event.data, dict) else {}
+        subjects = _subjects_in(options)
+        if subjects is None:
+            self._error(session, event.id, 'subscribe needs data {"subjects": [text, …]}')
+            return
+        mine = self._peers[session].subjects
+        try:
+            for subject in subjects:
+                check_pattern(subject)
+        except SubjectError as error:
+            self._error(session, event.id, str(error))
+            return
+        if len(mine | set(subjects)) > MAX_SUBSCRIPTIONS:
+            self._error(session, event.id, f"at most {MAX_SUBSCRIPTIONS} subjects a connection")
+            return
+        name = event.source_node or session.name
+        session.outbox.identify("" if name == self._node_id else name, bool(options.get("echo", session.outbox.echo)))
+        for subject in subjects:
+            self._core.router.subscribe(subject, session.outbox)
+            mine.add(subject)
+        session.send(SUBSCRIBED, {"subjects": sorted(mine)}, reply_to=event.id)
+
+    def _unsubscribe(self, session: Session, event: StreamEvent) -> None:
+        subjects = _subjects_in(event.data if isinstance(event.data, dict) else {})
+        if subjects is None:
+            self._error(session, event.id, 'unsubscribe needs data {"subjects": [text, …]}')
+            return
+        mine = self._peers[session].subjects
+        for subject in subjects:
+            self._core.router.unsubscribe(subject, session.outbox)
+            mine.discard(subject)
+        session.send(UNSUBSCRIBED, {"subjects": sorted(mine)}, reply_to=event.id)
+
+    def _flush(self, session: Session, event: StreamEvent) -> None:
+        """Acks once every queue can take more, or has overflowed as configured."""
+        if self._congested and len(self._waiting) < MAX_SUBSCRIPTIONS:
+            self._waiting.append((session, event.id))
+        else:
+            self._ack(session, event.id)
+
+    def _ack(self, session: Session, id: str) -> None:
+        session.send(ACK, self.receipt(session), reply_to=id)
+
+    def receipt(self, session: Session) -> dict[str, Any]:
+        """What became of all messages of a connection so far, by outcome, and of denied ones by rule."""
+        ingress = session.outbox.counts()["ingress"]
+        return {"taken": sum(ingress.values()), **ingress, "denied_by_rule": self._peers[session].denied_by_rule}
+
+    def _error(self, session: Session, id: str, reason: str) -> None:
+        session.send(ERROR, {"outcome": "refused", "reason": reason}, reply_to=id)
+
+
+def _error_data(outcome: str, reason: str, path: str) -> dict[str, str]:
+    if outcome == "denied":
+        return {"outcome": outcome, "rule": reason, "path": path, "reason": f"denied: {reason} at {path}"}
+    return {"outcome": outcome, "reason": reason}
+
+
+def _subjects_in(options: dict[str, Any]) -> list[str] | None:
+    subjects = options.get("subjects")
+    if not isinstance(subjects, list) or not all(isinstance(subject, str) for subject in subjects):
+        return None
+    return subjects
+
+
+def error_from(data: Any) -> Exception:
+    """The exception that a gateway's `_lexmesh.error` stands for, on the client's side."""
+    told = data if isinstance(data, dict) else {}
+    if told.get("outcome") == "denied":
+        return DeniedError(str(told.get("rule", "")), str(told.get("path", "")))
+    return TransportError(f"the gateway refused: {told.get('reason', 'no reason given')}")

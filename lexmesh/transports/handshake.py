@@ -1,0 +1,63 @@
+"""The HTTP side of a WebSocket server: which request gets which answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+
+SUBPROTOCOL_JSON = "lexmesh.v1.json"
+SUBPROTOCOL_PROTO = "lexmesh.v1.proto"
+SUBPROTOCOLS = (SUBPROTOCOL_PROTO, SUBPROTOCOL_JSON)
+
+Page = Callable[[], tuple[HTTPStatus, str, bytes]]
+"""Makes a page: status, content type, body."""
+
+
+def wants_upgrade(request: WSUpgradeRequest) -> bool:
+    """Whether a request asks for a WebSocket."""
+    return "websocket" in request.headers.get("upgrade", "").lower()
+
+
+def normalise_connection(request: WSUpgradeRequest) -> None:
+    """Reduces a `Connection` list that holds `upgrade` to just that: browsers send `keep-alive, Upgrade`.
+
+    The header is a comma-separated list (RFC 9110, section 7.6.1), the frame layer compares it whole.
+    """
+    values = ",".join(request.headers.getall("connection", []))
+    if "upgrade" in (token.strip().lower() for token in values.split(",")):
+        request.headers["Connection"] = "upgrade"
+
+
+def choose_subprotocol(request: WSUpgradeRequest) -> str | None:
+    """The first offered subprotocol that is ours, None if none is (RFC 6455, section 4.2.2)."""
+    offered = ",".join(request.headers.getall("sec-websocket-protocol", []))
+    return next((name for token in offered.split(",") if (name := token.strip()) in SUBPROTOCOLS), None)
+
+
+def accepted(listener: Any, subprotocol: str | None) -> WSUpgradeResponseWithListener:
+    """The answer that switches protocols."""
+    headers = {"Sec-WebSocket-Protocol": subprotocol} if subprotocol else None
+    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(headers), listener)
+
+
+def page(status: HTTPStatus, content_type: str, body: bytes) -> WSUpgradeResponseWithListener:
+    """An answer that is a page; the connection ends after it."""
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
+    if status < HTTPStatus.BAD_REQUEST:
+        response = WSUpgradeResponse.create_ok_response(body, headers)
+    else:
+        response = WSUpgradeResponse.create_error_response(status, body, headers)
+    return WSUpgradeResponseWithListener(response, None)
+
+
+def refused(status: HTTPStatus, reason: str) -> WSUpgradeResponseWithListener:
+    """A refusal in one line of text."""
+    return page(status, "text/plain; charset=utf-8", f"{reason}\n".encode())
+
+
+def path_of(request: WSUpgradeRequest) -> str:
+    """The request's path without its query."""
+    return request.path.decode("ascii", "replace").partition("?")[0]

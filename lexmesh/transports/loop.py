@@ -1,0 +1,48 @@
+"""The event loop that lexmesh prefers, and servers that run until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Startable(Protocol):
+    """What can be started and drained."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine on uvloop (Windows: winloop) where there is one, else on asyncio's own loop."""
+    try:
+        if sys.platform == "win32":
+            import winloop as fast_loop
+        else:
+            import uvloop as fast_loop
+    except ImportError:
+        return asyncio.run(main)
+    return fast_loop.run(main)  # type: ignore[no-any-return, unused-ignore]
+
+
+async def until_signal(server: Startable) -> None:
+    """Starts a server and drains it at SIGINT or SIGTERM."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    await server.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    try:
+        await asked.wait()
+    finally:
+        await server.stop()
+
+
+def run_until_signal(server: Startable) -> None:
+    """Runs a server in a plain script until SIGINT or SIGTERM."""
+    run(until_signal(server))

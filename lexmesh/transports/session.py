@@ -1,0 +1,194 @@
+"""One WebSocket connection as Python sees it: the slow path of a link, the same on either side."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from picows import WSCloseCode
+
+from lexmesh._codec import StreamEvent
+from lexmesh._link import Link
+from lexmesh._outbox import Outbox
+
+if TYPE_CHECKING:
+    from lexmesh._pipeline import Core
+    from lexmesh._router import Endpoint
+    from lexmesh.config import MeshConfig
+    from lexmesh.transports.turn import TurnFlusher
+
+CLOSE_SLOW = 4008
+"""Close code for a peer that reads too slowly."""
+
+ABORT_SECONDS = 1.0
+"""How long a close frame may take to leave before the connection is cut."""
+
+logger = logging.getLogger("lexmesh.websocket")
+
+
+class SessionOwner(Protocol):
+    """What a session belongs to: a server or a client."""
+
+    core: Core
+    config: MeshConfig
+    flusher: TurnFlusher
+
+    def session_opened(self, session: Session) -> None: ...
+    def session_closed(self, session: Session) -> None: ...
+    def session_control(self, session: Session, event: StreamEvent) -> None: ...
+    def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None: ...
+    def session_congested(self, session: Session, congested: bool) -> None: ...
+
+
+OUTCOMES = ("routed", "denied", "filtered", "expired", "duplicate", "looped", "malformed", "unroutable")
+
+
+class Session:
+    """A connection's link, outbox and state.
+
+    Args:
+        owner: the server or client.
+        proto: whether it sends batches in binary frames; a server learns it in the handshake.
+        masked: whether its frames are a client's.
+        epoch: stamp for messages that come in without a name.
+    """
+
+    def __init__(self, owner: SessionOwner, *, proto: bool, masked: bool, epoch: int) -> None:
+        config = owner.config
+        self.owner = owner
+        self.proto = proto
+        self.masked = masked
+        self.epoch = epoch
+        self.outbox = Outbox(
+            owner.core, self, config.overflow, config.overflow_bytes, int(config.overflow_seconds * 1000)
+        )
+        self.link = Link(owner.core, self.outbox, self, config.max_fragments)
+        self.close_code = 1006
+        self.close_reason = ""
+        self.is_open = False
+        self.welcomed = False
+        self._blocking: set[Session] = set()
+        self._blocked_by = 0
+
+    @property
+    def name(self) -> str:
+        """The peer's node name, empty while it has not told."""
+        return self.outbox.name or ""
+
+    @property
+    def remote_address(self) -> str:
+        """The peer's address as host:port, empty once disconnected."""
+        transport = self.link.transport
+        peer = transport.underlying_transport.get_extra_info("peername") if transport is not None else None
+        return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+
+    # -- what the compiled link and outbox call -------------------------------------------------------------------
+
+    def schedule(self, outbox: Outbox) -> None:
+        """Has the outbox flushed at the end of the loop turn."""
+        self.owner.flusher.schedule(outbox)
+
+    def on_connected(self, link: Link) -> None:
+        """The handshake is done."""
+        self.outbox.open(link.transport, self.proto, self.masked, self.epoch)
+        self.is_open = True
+        self.owner.session_opened(self)
+
+    def on_disconnected(self, link: Link) -> None:
+        """The connection is gone; what still waited is counted as dropped."""
+        if not self.outbox.closed:
+            self.outbox.close()
+        self.is_open = False
+        self.unblock()
+        self.owner.session_closed(self)
+
+    def on_closed_by_peer(self, link: Link, code: int, reason: str) -> None:
+        """The peer sent a close frame: answer it with its own code and end (RFC 6455, section 5.5.1)."""
+        self.close_code, self.close_reason = (code or 1005), reason
+        self.outbox.flush()
+        if link.transport.is_close_frame_sent:
+            link.transport.disconnect()
+        else:
+            link.transport.send_close(WSCloseCode(code) if code in _KNOWN_CODES else WSCloseCode.OK)
+            link.transport.disconnect()
+
+    def close_link(self, link: Link, code: int, reason: str) -> None:
+        """The compiled link found a reason to close."""
+        self.close(code, reason)
+
+    def on_control(self, event: StreamEvent) -> None:
+        """A reserved message arrived."""
+        self.owner.session_control(self, event)
+
+    def on_refused(self, outcome: int, reason: str, path: str, id: str | None) -> None:
+        """A message from the peer was not routed."""
+        self.owner.session_refused(self, OUTCOMES[outcome], reason, path, id)
+
+    def on_congestion(self, congested: bool) -> None:
+        """The queue towards the peer passed its soft limit, either way."""
+        if not congested:
+            self.unblock()
+        self.owner.session_congested(self, congested)
+
+    def on_overflow(self) -> None:
+        """The peer read too slowly for too long."""
+        logger.warning("closing %s: it reads too slowly", self.name or self.remote_address)
+        self.close(CLOSE_SLOW, "read too slowly")
+
+    def on_blocked(self, source: Endpoint) -> None:
+        """This queue is full under the `block` policy: stop reading from the publisher until there is room."""
+        publisher = getattr(source, "owner", None)
+        if isinstance(publisher, Session) and publisher not in self._blocking and publisher.is_open:
+            self._blocking.add(publisher)
+            publisher.pause()
+
+    # -- reading on and off ---------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Stops reading from the peer; each call needs one resume."""
+        self._blocked_by += 1
+        if self._blocked_by == 1 and self.link.transport is not None:
+            self.link.transport.underlying_transport.pause_reading()
+
+    def resume(self) -> None:
+        """Reads again once every pause has been taken back."""
+        self._blocked_by -= 1
+        if self._blocked_by == 0 and self.is_open and self.link.transport is not None:
+            self.link.transport.underlying_transport.resume_reading()
+
+    def unblock(self) -> None:
+        """Lets all publishers that waited for this queue go on."""
+        waiting, self._blocking = self._blocking, set()
+        for publisher in waiting:
+            publisher.resume()
+
+    # -- for users ------------------------------------------------------------------------------------------------
+
+    def send(self, event_type: str, data: Any = None, *, reply_to: str = "") -> None:
+        """Queues a message to this peer alone, of a reserved type, outside the ledger."""
+        self.outbox.send(event_type, data, reply_to=reply_to)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Sends what waits, then a close frame, then ends; cuts the connection if the peer does not read.
+
+        Args:
+            code: close code, RFC 6455 section 7.4.
+            reason: shown to the peer; at most 123 bytes are sent.
+        """
+        transport = self.link.transport
+        if transport is None or transport.is_disconnected:
+            return
+        self.close_code, self.close_reason = code, reason
+        self.outbox.flush()
+        self.link.stop_reading()
+        transport.send_close(code, reason.encode()[:123].decode(errors="ignore"))
+        asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
+
+    def _abort(self) -> None:
+        transport = self.link.transport
+        if transport is not None and not transport.is_disconnected:
+            transport.disconnect(graceful=False)
+
+
+_KNOWN_CODES = frozenset(int(code) for code in WSCloseCode) - {0, 1006}

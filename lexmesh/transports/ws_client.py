@@ -1,0 +1,415 @@
+"""The WebSocket client: publishes to a gateway, gets what it subscribes to, comes back when the gateway does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, Self
+
+from lexmesh._codec import StreamEvent
+from lexmesh._handlers import HandlerEndpoint, cause_depth
+from lexmesh._router import Endpoint, check_pattern
+from lexmesh.config import MeshConfig
+from lexmesh.errors import DisconnectedError, RequestTimeoutError
+from lexmesh.events import EventType
+from lexmesh.nsr import NsrPolicy
+from lexmesh.pipeline import StreamPipeline
+from lexmesh.transports import gateway_protocol as protocol
+from lexmesh.transports.connector import Connector
+from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, SUBPROTOCOLS
+from lexmesh.transports.runner import HandlerRunner
+from lexmesh.transports.session import Session
+from lexmesh.transports.turn import TurnFlusher
+
+MAX_WAITING = 65_536
+"""Requests and flushes that may wait for an answer."""
+
+logger = logging.getLogger("lexmesh.websocket")
+
+
+class WebSocketClient:
+    """A node that speaks to a gateway.
+
+    Args:
+        node_id: this node's name.
+        url: the gateway, ws://host:port or wss://host:port.
+        subprotocol: lexmesh.v1.proto (batches, the fast one) or lexmesh.v1.json.
+        reconnect: whether to come back after the connection breaks, with backoff and jitter, and to subscribe again.
+        on_state: callable(state, detail), state one of connected, disconnected, retrying, closed.
+        config: limits and overflow policy; from the environment when None.
+        policy: the consent policy that what arrives must pass; the default policy when None.
+
+    Raises:
+        ValueError: if the subprotocol is neither of the two.
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        url: str,
+        *,
+        subprotocol: str = SUBPROTOCOL_PROTO,
+        reconnect: bool = True,
+        on_state: Callable[[str, str], None] | None = None,
+        config: MeshConfig | None = None,
+        policy: NsrPolicy | None = None,
+    ) -> None:
+        if subprotocol not in SUBPROTOCOLS:
+            raise ValueError(f"subprotocol is one of {', '.join(SUBPROTOCOLS)}, not {subprotocol!r}")
+        self.node_id = node_id
+        self.url = url
+        self.config = config or MeshConfig()
+        self.reconnects = 0
+        self.sent = 0
+        self.unconfirmed = 0
+        self.flusher: TurnFlusher
+        self._confirmed = 0
+        self._on_state = on_state or (lambda _state, _detail: None)
+        self.pipeline = StreamPipeline(
+            node_id,
+            policy=policy,
+            epoch=_now_ms(),
+            max_recursion_depth=self.config.max_recursion_depth,
+            max_message_size=self.config.max_message_size,
+            now=_now_ms,
+        )
+        self.core = self.pipeline.core
+        self._runner = HandlerRunner(self.config.handler_concurrency)
+        self._connector = Connector(self, url, subprotocol, reconnect)
+        self._subjects: dict[str, None] = {}
+        self._echo = False
+        self._waiting: dict[str, asyncio.Future[StreamEvent]] = {}
+        self._writable = asyncio.Event()
+        self.core.reply_endpoint = HandlerEndpoint(
+            self.core, self._on_reply, lambda event, _source: self._on_reply(event), None, None, None
+        )
+        self.core.awaited = set()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def connect(self, timeout: float = 10.0) -> None:
+        """Connects; from then on a broken connection is replaced if `reconnect` is set.
+
+        Args:
+            timeout: seconds.
+
+        Raises:
+            ConnectError: if nothing answers there.
+            HandshakeError: if what answers is no WebSocket gateway.
+        """
+        self.flusher = TurnFlusher(asyncio.get_running_loop())
+        self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
+        await self._connector.connect(timeout)
+
+    async def disconnect(self) -> None:
+        """Sends what waits, closes, and stays closed."""
+        await self._connector.stop()
+        await self._runner.finish(self.config.drain_seconds)
+        self._fail_waiting(DisconnectedError(1000, "this side disconnected"))
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.disconnect()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._session is not None
+
+    @property
+    def _session(self) -> Session | None:
+        return self._connector.session
+
+    # -- publishing -----------------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        event_type: str,
+        data: Any = None,
+        *,
+        metadata: dict[str, str] | None = None,
+        target_node: str = "",
+        ttl: int | None = None,
+        priority: int = 0,
+        reply_to: str = "",
+    ) -> str:
+        """Queues an event for the gateway, without waiting.
+
+        Args:
+            event_type, data, metadata, target_node, ttl, priority, reply_to: as in StreamEvent.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            DisconnectedError: if there is no connection.
+            MalformedError: if the fields do not make a message.
+            TypeError: if a field has the wrong type.
+        """
+        depth = cause_depth.get()
+        id = self._open().outbox.publish(
+            event_type, data, metadata, target_node, _now_ms(), ttl, priority, reply_to, depth
+        )
+        self.sent += 1
+        return id
+
+    def publish_json(self, event_type: str, line: bytes, *, metadata: dict[str, str] | None = None) -> str:
+        """Queues an event whose data is JSON text already.
+
+        Args:
+            event_type: the subject.
+            line: one JSON value, UTF-8.
+            metadata: str to str.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            DisconnectedError: if there is no connection.
+            MalformedError: if the line is not strict JSON; nothing is sent then.
+        """
+        id = self._open().outbox.publish_json(event_type, line, metadata, _now_ms())
+        self.sent += 1
+        return id
+
+    async def send_message(self, event_type: str, data: Any = None, **fields: Any) -> str:
+        """Queues an event, and waits while the connection takes no more.
+
+        Args:
+            event_type, data, **fields: as for publish.
+
+        Returns:
+            The event's id.
+        """
+        id = self.publish(event_type, data, **fields)
+        await self.writable()
+        return id
+
+    async def send_bio_sync(self, data: Any) -> str:
+        """Sends a bio_sync event; returns its id."""
+        return await self.send_message(EventType.BIO_SYNC, data)
+
+    async def send_sensor_stream(self, readings: Iterable[Any] | AsyncIterable[Any], **fields: Any) -> int:
+        """Sends each reading as a sensor_reading; returns how many there were."""
+        return await self.stream_data(EventType.SENSOR_READING, readings, **fields)
+
+    async def stream_data(self, event_type: str, items: Iterable[Any] | AsyncIterable[Any], **fields: Any) -> int:
+        """Sends each item as one event, no faster than the connection takes them.
+
+        Args:
+            event_type: the subject of all of them.
+            items: a sync or async iterable.
+            **fields: as for publish.
+
+        Returns:
+            How many were sent.
+        """
+        count = 0
+        if isinstance(items, AsyncIterable):
+            async for item in items:
+                await self.send_message(event_type, item, **fields)
+                count += 1
+        else:
+            for item in items:
+                self.publish(event_type, item, **fields)
+                count += 1
+                if count % 64 == 0:
+                    await self.writable()
+        await self.writable()
+        return count
+
+    async def writable(self) -> None:
+        """Lets the loop send, and waits while the queue towards the gateway is over its soft limit."""
+        await asyncio.sleep(0)
+        while (session := self._session) is not None and session.outbox.congested:
+            self._writable.clear()
+            await self._writable.wait()
+
+    async def flush(self, timeout: float | None = None) -> dict[str, Any]:
+        """Waits until the gateway has taken in everything sent so far and its links can take more.
+
+        Args:
+            timeout: seconds; None for as long as the connection lasts.
+
+        Returns:
+            The receipt: how many messages of this connection were taken in, by outcome, and denied ones by rule.
+
+        Raises:
+            DisconnectedError: if the connection breaks first.
+            RequestTimeoutError: if the gateway takes longer.
+        """
+        sent = self.sent
+        id = self._open().outbox.send(protocol.FLUSH)
+        receipt = (await self._answer(id, "flush", timeout)).data
+        self._confirmed = max(self._confirmed, sent)
+        return dict(receipt)
+
+    async def request(self, event_type: str, data: Any = None, *, timeout: float = 10.0, **fields: Any) -> StreamEvent:
+        """Publishes an event and waits for the reply to it.
+
+        Args:
+            event_type, data, **fields: as for publish.
+            timeout: seconds.
+
+        Returns:
+            The reply.
+
+        Raises:
+            DeniedError: if the policy refuses the request.
+            DisconnectedError: if the connection breaks first.
+            RequestTimeoutError: if no reply comes.
+        """
+        id = self.publish(event_type, data, **fields)
+        return await self._answer(id, str(event_type), timeout)
+
+    # -- receiving ------------------------------------------------------------------------------------------------
+
+    def register_handler(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:
+        """Calls a handler with every event that arrives on a subject; does not subscribe at the gateway.
+
+        Args:
+            subject: an event type; `*` stands for one token, `>` at the end for the rest.
+            handler: callable(event), sync or async. A dict it returns is sent back.
+        """
+        self.pipeline.register_handler(subject, handler)
+
+    async def subscribe(
+        self,
+        *subjects: str,
+        handler: Callable[[StreamEvent], Any] | None = None,
+        echo: bool = False,
+        timeout: float = 10.0,
+    ) -> None:
+        """Subscribes at the gateway, now and after every reconnect.
+
+        Args:
+            *subjects: event types; `*` stands for one token, `>` at the end for the rest.
+            handler: called with every event on them.
+            echo: whether events that this client publishes come back to it.
+            timeout: seconds to wait for the gateway's word.
+
+        Raises:
+            SubjectError: if a subject is not a pattern.
+            DisconnectedError, RequestTimeoutError: if the gateway does not answer.
+        """
+        for subject in subjects:
+            check_pattern(str(subject))
+        for subject in subjects:
+            if handler is not None:
+                self.register_handler(subject, handler)
+            self._subjects[str(subject)] = None
+        self._echo = self._echo or echo
+        await self._answer(self._send_subscriptions(), "subscribe", timeout)
+
+    async def unsubscribe(self, *subjects: str, timeout: float = 10.0) -> None:
+        """Ends subscriptions at the gateway; handlers stay registered."""
+        for subject in subjects:
+            self._subjects.pop(str(subject), None)
+        data = {"subjects": [str(subject) for subject in subjects]}
+        id = self._open().outbox.send(protocol.UNSUBSCRIBE, data)
+        await self._answer(id, "unsubscribe", timeout)
+
+    @property
+    def received(self) -> int:
+        """Events that arrived, passed the policy and were handed to a handler or a waiting request."""
+        return int(self.pipeline.ledger()["ingress"]["routed"])
+
+    @property
+    def lost(self) -> int:
+        """Numbered events that never came, between the first and the last seen of each source.
+
+        A source numbers all its events: those that were denied, or on subjects not subscribed to, count here too.
+        """
+        return self.core.missing
+
+    def ledger(self) -> dict[str, Any]:
+        """What came in and went out, by outcome."""
+        links: list[Endpoint] = [self._session.outbox] if self._session is not None else []
+        return {"node_id": self.node_id, "sent": self.sent, **self.pipeline.ledger(links)}
+
+    # -- what the session and the connector tell ------------------------------------------------------------------
+
+    def session_opened(self, session: Session) -> None:
+        """A connection stands: subscribe again."""
+        if self._subjects:
+            self._send_subscriptions(session)
+
+    def session_closed(self, session: Session) -> None:
+        """The connection is gone: what no receipt covers may be lost."""
+        self.unconfirmed += self.sent - self._confirmed
+        self._confirmed = self.sent
+        self._writable.set()
+        self._fail_waiting(DisconnectedError(session.close_code, session.close_reason or "connection lost"))
+        self._connector.lost(session)
+
+    def session_control(self, session: Session, event: StreamEvent) -> None:
+        """The gateway sent a reserved message: an answer, a refusal or a welcome."""
+        waiting = self._waiting.get(event.reply_to)
+        if waiting is None or waiting.done():
+            if event.event_type == protocol.ERROR:
+                logger.debug("gateway: %s", event.data)
+        elif event.event_type == protocol.ERROR:
+            waiting.set_exception(protocol.error_from(event.data))
+        else:
+            waiting.set_result(event)
+
+    def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None:
+        """A message from the gateway was not routed here; the ledger has it."""
+
+    def session_congested(self, session: Session, congested: bool) -> None:
+        """The queue towards the gateway passed its soft limit."""
+        if not congested:
+            self._writable.set()
+
+    def state_changed(self, state: str, detail: str) -> None:
+        """The connector's word on the connection."""
+        if state == "connected" and self._connector.connections > 1:
+            self.reconnects += 1
+        self._on_state(state, detail)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _open(self) -> Session:
+        session = self._session
+        if session is None:
+            raise DisconnectedError(1006, "not connected")
+        return session
+
+    def _send_subscriptions(self, session: Session | None = None) -> str:
+        data = {"subjects": list(self._subjects), "echo": self._echo}
+        outbox = (session or self._open()).outbox
+        return outbox.send(protocol.SUBSCRIBE, data)
+
+    async def _answer(self, id: str, what: str, timeout: float | None) -> StreamEvent:
+        """Waits for the message that answers `id`."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise RequestTimeoutError(f"{what}: {MAX_WAITING} requests wait already", 0)
+        future: asyncio.Future[StreamEvent] = asyncio.get_running_loop().create_future()
+        self._waiting[id] = future
+        self.core.awaited.add(id)
+        try:
+            return await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            raise RequestTimeoutError(what, timeout or 0) from None
+        finally:
+            del self._waiting[id]
+            self.core.awaited.discard(id)
+
+    def _on_reply(self, event: StreamEvent) -> None:
+        waiting = self._waiting.get(event.reply_to)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(event)
+
+    def _fail_waiting(self, error: Exception) -> None:
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(error)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

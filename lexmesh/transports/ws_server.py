@@ -1,0 +1,322 @@
+"""The WebSocket gateway: clients in, policed messages out."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Self
+
+from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_server
+
+from lexmesh._codec import StreamEvent
+from lexmesh._handlers import cause_depth
+from lexmesh._link import MAX_FRAME_MARGIN
+from lexmesh._router import Endpoint
+from lexmesh.config import MeshConfig
+from lexmesh.errors import PortInUseError, TransportError
+from lexmesh.nsr import NsrPolicy
+from lexmesh.pipeline import Outcome, StreamPipeline
+from lexmesh.transports import handshake
+from lexmesh.transports.gateway_protocol import GatewayProtocol
+from lexmesh.transports.runner import HandlerRunner
+from lexmesh.transports.session import Session
+from lexmesh.transports.turn import TurnFlusher
+
+HANDSHAKE_SECONDS = 5.0
+READ_BUFFER = 16 * 1024
+
+logger = logging.getLogger("lexmesh.websocket")
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class WebSocketServer:
+    """A gateway that takes in messages over WebSocket, polices them and passes them on.
+
+    Args:
+        node_id: this node's name.
+        host: address to listen on; the configuration's when None (127.0.0.1 unless configured).
+        port: TCP port, 0 for any free one; the configuration's when None.
+        config: limits and overflow policy; from the environment when None.
+        policy: the consent policy; the configured file or the default policy when None.
+    """
+
+    def __init__(
+        self,
+        node_id: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        config: MeshConfig | None = None,
+        policy: NsrPolicy | None = None,
+    ) -> None:
+        self.config = config or MeshConfig()
+        self.node_id = node_id or self.config.node_id
+        self.host = self.config.host if host is None else host
+        self.port = self.config.websocket_port if port is None else port
+        if policy is None and self.config.policy_file is not None:
+            policy = NsrPolicy.load(self.config.policy_file)
+        self._started_ms = now_ms()
+        self.pipeline = StreamPipeline(
+            self.node_id,
+            policy=policy,
+            epoch=self._started_ms,
+            max_recursion_depth=self.config.max_recursion_depth,
+            max_message_size=self.config.max_message_size,
+            now=now_ms,
+        )
+        self.core = self.pipeline.core
+        self.flusher: TurnFlusher
+        self._protocol = GatewayProtocol(self.core, self.node_id)
+        self._pages: dict[str, handshake.Page] = {}
+        self._sessions: set[Session] = set()
+        self._handshakes = 0
+        self._last_epoch = self._started_ms
+        self._server: asyncio.Server | None = None
+        self._runner = HandlerRunner(self.config.handler_concurrency)
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listens.
+
+        Raises:
+            PortInUseError: if another process has the port.
+            TransportError: if the address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        self.flusher = TurnFlusher(loop)
+        self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
+        try:
+            self._server = await ws_create_server(
+                self._accept,
+                self.host,
+                self.port,
+                max_frame_size=self.config.max_message_size + MAX_FRAME_MARGIN,
+                websocket_handshake_timeout=HANDSHAKE_SECONDS,
+                read_buffer_init_size=READ_BUFFER,
+                logger_name=logging.getLogger("lexmesh.frames"),
+                backlog=1024,
+            )
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(self.host, self.port) from None
+            raise TransportError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from None
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._sweeper = loop.create_task(self._sweep())
+
+    async def stop(self, seconds: float | None = None) -> None:
+        """Drains and closes: nothing new comes in, what was taken in goes out, clients are told 1001.
+
+        Args:
+            seconds: how long handlers and slow clients may take; the configured drain time when None.
+        """
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        self._sweeper.cancel()
+        deadline = time.monotonic() + (self.config.drain_seconds if seconds is None else seconds)
+        for session in self._sessions:
+            session.link.stop_reading()
+        await self._runner.finish(max(0.0, deadline - time.monotonic()))
+        self.flusher.flush()
+        while any(session.outbox.queued for session in self._sessions) and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
+        for session in list(self._sessions):
+            session.close(1001, "going away")
+        while self._sessions:
+            await asyncio.sleep(0.005)
+
+    async def serve_forever(self) -> None:
+        """Starts, and serves until cancelled."""
+        async with self:
+            await asyncio.Event().wait()
+
+    def run(self) -> None:
+        """Serves until SIGINT or SIGTERM, then drains; for plain scripts."""
+        from lexmesh.transports.loop import run_until_signal
+
+        run_until_signal(self)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # -- what users register and send -----------------------------------------------------------------------------
+
+    def register_handler(self, subject: str, handler: Callable[..., Any]) -> None:
+        """Calls a handler with the data of every event on a subject.
+
+        Args:
+            subject: an event type; `*` stands for one token, `>` at the end for the rest.
+            handler: callable(data, websocket) or callable(data), sync or async. A dict it returns is sent back to
+                where the event came from, with `reply_to` set to the event's id.
+
+        Raises:
+            SubjectError: if the subject is not a pattern.
+        """
+        if _takes_websocket(handler):
+            self.pipeline.subscribe(subject, handler, lambda event, source: handler(event.data, _session_of(source)))
+        else:
+            self.pipeline.subscribe(subject, handler, lambda event, _source: handler(event.data))
+
+    def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:
+        """Calls a handler with every event on a subject, as a StreamEvent."""
+        self.pipeline.register_handler(subject, handler)
+
+    def publish(
+        self,
+        event_type: str,
+        data: Any = None,
+        *,
+        metadata: dict[str, str] | None = None,
+        target_node: str = "",
+        ttl: int | None = None,
+        priority: int = 0,
+        reply_to: str = "",
+    ) -> str:
+        """Publishes an event of this node to handlers and subscribed clients, without waiting.
+
+        Args:
+            event_type, data, metadata, target_node, ttl, priority, reply_to: as in StreamEvent.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            MalformedError: if the fields do not make a message.
+            TypeError: if a field has the wrong type.
+        """
+        now = now_ms()
+        depth = cause_depth.get()
+        return self.core.publish(event_type, data, metadata, target_node, ttl, priority, reply_to, now, depth)[1]
+
+    async def broadcast(self, event_type: str, data: Any = None, **fields: Any) -> Outcome:
+        """Publishes an event and lets it leave before returning.
+
+        Args:
+            event_type, data, **fields: as for publish.
+
+        Returns:
+            What became of it.
+        """
+        depth = cause_depth.get()
+        status, _ = self.core.publish(
+            event_type,
+            data,
+            fields.pop("metadata", None),
+            fields.pop("target_node", ""),
+            fields.pop("ttl", None),
+            fields.pop("priority", 0),
+            fields.pop("reply_to", ""),
+            now_ms(),
+            depth,
+            **fields,
+        )
+        refusal = self.core.last_refusal if status == "denied" else None
+        await asyncio.sleep(0)
+        return Outcome(status or "filtered", *(refusal or ()))
+
+    def add_page(self, path: str, make: handshake.Page) -> None:
+        """Answers plain HTTP GETs on a path.
+
+        Args:
+            path: the path, such as /health.
+            make: callable() -> (status, content type, body).
+        """
+        self._pages[path] = make
+
+    def ledger(self) -> dict[str, Any]:
+        """What came in and went out, by outcome, with this node's name, uptime and links."""
+        endpoints: list[Endpoint] = [session.outbox for session in self._sessions]
+        return {
+            "node_id": self.node_id,
+            "uptime": (now_ms() - self._started_ms) / 1000,
+            "connections": len(self._sessions),
+            **self.pipeline.ledger(endpoints),
+            "links": [endpoint.counts() for endpoint in endpoints],
+        }
+
+    # -- what sessions tell ---------------------------------------------------------------------------------------
+
+    def session_opened(self, session: Session) -> None:
+        """A handshake is done."""
+        self._sessions.add(session)
+        self._protocol.opened(session)
+
+    def session_closed(self, session: Session) -> None:
+        """A connection is gone."""
+        self._sessions.discard(session)
+        self.core.router.forget(session.outbox)
+        self._protocol.closed(session)
+
+    def session_control(self, session: Session, event: StreamEvent) -> None:
+        """A client sent a reserved message."""
+        self._protocol.control(session, event)
+
+    def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None:
+        """A client's message was not routed."""
+        self._protocol.refused(session, outcome, reason, path, id, now_ms())
+
+    def session_congested(self, session: Session, congested: bool) -> None:
+        """A queue passed its soft limit."""
+        self._protocol.congested(session, congested)
+
+    def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        path = handshake.path_of(request)
+        if not handshake.wants_upgrade(request):
+            make = self._pages.get(path)
+            if make is None:
+                status = HTTPStatus.UPGRADE_REQUIRED if path == "/" else HTTPStatus.NOT_FOUND
+                return handshake.refused(status, "this is a WebSocket gateway" if path == "/" else "no such page")
+            return handshake.page(*make())
+        if path != "/":
+            return handshake.refused(HTTPStatus.NOT_FOUND, "no such path: the gateway is at /")
+        if len(self._sessions) >= self.config.max_connections:
+            return handshake.refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+        handshake.normalise_connection(request)
+        subprotocol = handshake.choose_subprotocol(request)
+        proto = subprotocol == handshake.SUBPROTOCOL_PROTO
+        session = Session(self, proto=proto, masked=False, epoch=self._next_epoch())
+        session.welcomed = subprotocol is not None
+        return handshake.accepted(session.link, subprotocol)
+
+    def _next_epoch(self) -> int:
+        """A connection's epoch: its time in ms, moved on where two would share one."""
+        self._last_epoch = max(self._last_epoch + 1, now_ms())
+        return self._last_epoch
+
+    async def _sweep(self) -> None:
+        """Closes links whose queue has waited too long while nothing new made them notice."""
+        while True:
+            await asyncio.sleep(1.0)
+            for session in list(self._sessions):
+                if session.outbox.too_old():
+                    session.outbox.give_up()
+
+
+def _takes_websocket(handler: Callable[..., Any]) -> bool:
+    """Whether a handler can be called with (data, websocket)."""
+    try:
+        inspect.signature(handler).bind(None, None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _session_of(source: Endpoint) -> Session | None:
+    """The connection an event came from; None for this node's own."""
+    owner = getattr(source, "owner", None)
+    return owner if isinstance(owner, Session) else None

@@ -1,0 +1,145 @@
+"""`lexmesh pub`: lines in, messages out, and an account of each."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import orjson
+import pytest
+from cli_process import COMMAND, PATIENCE, Running, assert_one_line, gateway, lexmesh, subscriber, until
+
+NOBODY = "ws://127.0.0.1:1"  # tcpmux: nothing listens there
+
+
+def summary(result: subprocess.CompletedProcess[bytes]) -> dict[str, object]:
+    return orjson.loads(result.stdout)
+
+
+def test_every_kind_of_json_value_arrives_as_it_was(tmp_path: Path) -> None:
+    values = [b"1", b"-0.5e3", b'"text"', b"null", b"true", b"[]", b'{"a":[1,{"b":"\\u00e9"}]}', '"é"'.encode()]
+    file = tmp_path / "values.jsonl"
+    file.write_bytes(b"\n".join(values))
+    with gateway() as running, subscriber(running.url, "my.type", "--count", str(len(values))) as sub:
+        result = lexmesh("pub", running.url, "my.type", str(file), "--node-id", "source-1", "-m", "a=b=c", "--json")
+        assert result.returncode == 0, result.stderr
+        assert summary(result)["routed"] == len(values)
+        assert sub.end() == 0
+        messages = [orjson.loads(line) for line in sub.seen["stdout"]]
+        assert [message["data"] for message in messages] == [orjson.loads(value) for value in values]
+        for message in messages:
+            assert (message["type"], message["source_node"]) == ("my.type", "source-1")
+            assert message["metadata"] == {"a": "b=c"}
+
+
+def test_malformed_lines_are_reported_and_the_rest_goes_on() -> None:
+    given = b'1\n{"a":\n\n  \n2\nNaN\n{"a":1,"a":2}\n"\xff"\n3 4\n"\\ud800"\n3\n'
+    with gateway() as running:
+        result = lexmesh("pub", running.url, "x", "-", "--json", given=given)
+        assert result.returncode == 1
+        reported = [line for line in result.stderr.decode().splitlines() if "line " in line]
+        assert [line.split(":")[1].strip() for line in reported] == [f"line {n}" for n in (2, 6, 7, 8, 9, 10)]
+        assert (summary(result)["sent"], summary(result)["malformed_lines"], summary(result)["lost"]) == (3, 6, 0)
+        assert running.stop()["taken"] == 3
+
+
+def test_a_line_that_is_too_long_does_not_break_the_connection() -> None:
+    with gateway() as running:
+        given = b'"' + b"a" * 2_000_000 + b'"\n1\n"' + b"b" * 1_000_000 + b'"\n'
+        result = lexmesh("pub", running.url, "--json", given=given)
+        assert result.returncode == 1
+        assert b"line 1: longer than" in result.stderr
+        assert (summary(result)["sent"], summary(result)["lost"], summary(result)["reconnects"]) == (2, 0, 0)
+
+
+def test_denied_and_unroutable_messages_are_counted_and_no_failure() -> None:
+    with gateway() as running:
+        result = lexmesh("pub", running.url, "climate_control", "--json", given=b"1\n2\n")
+        assert result.returncode == 0
+        assert (summary(result)["denied"], summary(result)["denied_by_rule"]) == (2, {"authorization": 2})
+        result = lexmesh("pub", running.url, "nobody.listens", "--json", given=b"1\n2\n3\n")
+        assert (summary(result)["unroutable"], summary(result)["routed"]) == (3, 0)
+        text = lexmesh("pub", running.url, "climate_control", given=b"1\n").stderr.decode()
+        assert text.startswith("lexmesh: sent 1, routed 0, denied 1 (authorization 1), unroutable 0, lost 0 in ")
+
+
+def test_a_slow_input_leaves_line_by_line() -> None:
+    with gateway() as running, subscriber(running.url, ">") as sub, Running("pub", running.url, "x") as pub:
+        for value in (b"1", b"2", b"3"):
+            pub.process.stdin.write(value + b"\n")
+            pub.process.stdin.flush()
+            assert orjson.loads(sub.line())["data"] == int(value)
+        assert pub.end() == 0
+
+
+def test_shows_progress_while_it_runs() -> None:
+    with gateway() as running, Running("pub", running.url, "x") as pub:
+        pub.process.stdin.write(b"1\n")
+        pub.process.stdin.flush()
+        assert b"1 sent" in pub.line(of="stderr", having=b" sent, ")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (NOBODY, ("127.0.0.1:1", "refused")),
+        ("ws://no-such-host.invalid:8765", ("no-such-host.invalid", "no such host")),
+    ],
+)
+def test_no_gateway_there(url: str, words: tuple[str, ...]) -> None:
+    assert_one_line(lexmesh("pub", url, given=b"1\n"), 1, *words)
+    assert_one_line(lexmesh("sub", url, ">"), 1, *words)
+
+
+def test_no_such_input() -> None:
+    assert_one_line(lexmesh("pub", NOBODY, "x", "no-such-file"), 1, "no-such-file: no such file or directory")
+    assert_one_line(lexmesh("pub", NOBODY, "x", "/"), 1, "/: is a directory")
+
+
+def test_ctrl_c_accounts_for_what_was_sent() -> None:
+    with gateway() as running, Running("pub", running.url, "x", "--json") as pub:
+        pub.process.stdin.write(b"1\n2\n")
+        pub.process.stdin.flush()
+        until(lambda: orjson.loads(running.get("/health"))["taken"] == 2, "two messages")
+        assert pub.end(signal.SIGINT) == 130
+        found = orjson.loads(pub.text("stdout"))
+        assert (found["sent"], found["lost"]) == (2, 0)
+        assert "Traceback" not in pub.text("stderr")
+
+
+def test_a_gateway_that_dies_and_returns_is_found_again_and_the_loss_is_told() -> None:
+    with gateway() as first, Running("pub", first.url, "x", "--json") as pub:
+        pub.process.stdin.write(b"1\n")
+        pub.process.stdin.flush()
+        until(lambda: orjson.loads(first.get("/health"))["taken"] == 1, "the message")
+        first.end(signal.SIGKILL)
+        pub.line(of="stderr", having=b"disconnected")
+        pub.process.stdin.write(b"2\n3\n")
+        pub.process.stdin.flush()
+        with gateway(port=first.port) as second:
+            pub.line(of="stderr", having=b"connected again")
+            code = pub.end()
+            ledger = second.stop()
+        found = orjson.loads(pub.text("stdout"))
+        assert found["reconnects"] == 1
+        assert found["sent"] == 3
+        assert ledger["taken"] >= 2
+        assert found["lost"] == 3 - ledger["taken"]
+        assert code == (1 if found["lost"] else 0)
+
+
+def test_a_million_lines_lose_nothing_and_keep_their_order(tmp_path: Path) -> None:
+    count = int(os.environ.get("LEXMESH_TEST_LINES", "200000"))
+    with gateway() as running, subscriber(running.url, "sensor_reading", "--count", str(count)) as sub:
+        numbers = b"".join(b"%d\n" % n for n in range(count))
+        pub = subprocess.run(
+            [*COMMAND, "pub", running.url, "--json"], input=numbers, capture_output=True, timeout=PATIENCE
+        )
+        assert pub.returncode == 0, pub.stderr
+        assert sub.end() == 0
+        assert b"".join(b"%d\n" % orjson.loads(line)["data"] for line in sub.seen["stdout"]) == numbers
+        assert f"received {count}, lost 0, reconnects 0" in sub.text("stderr")
+        found = orjson.loads(pub.stdout)
+        assert (found["sent"], found["routed"], found["lost"]) == (count, count, 0)
+        ledger = running.stop()
+        assert (ledger["taken"], ledger["egress"]["delivered"], ledger["balanced"]) == (count, count, True)

@@ -1,0 +1,106 @@
+"""Health JSON and Prometheus text from a ledger snapshot, read back by other parsers."""
+
+import copy
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from lexmesh.metrics import MOST_SUBJECTS, health_json, prometheus_text
+
+LEDGER: dict[str, Any] = {
+    "node_id": 'edge "1"\\a',
+    "uptime": 12.5,
+    "connections": 3,
+    "taken": 11,
+    "ingress": {
+        "routed": 6,
+        "denied": 2,
+        "filtered": 0,
+        "expired": 0,
+        "duplicate": 1,
+        "looped": 0,
+        "malformed": 1,
+        "unroutable": 1,
+    },
+    "egress": {
+        "offered": 12,
+        "delivered": 7,
+        "failed": 1,
+        "dropped": {"overflow": 2, "disconnected": 1},
+        "in_flight": 1,
+    },
+    "denied_by_rule": {"consent-override": 2},
+    "subjects": {
+        "bio_sync": {
+            "ingress": {"routed": 6, "denied": 2},
+            "egress": {"delivered": 7, "dropped": {"overflow": 2, "disconnected": 1}},
+        }
+    },
+    "links": [],
+    "balanced": True,
+}
+
+
+def samples(ledger: dict[str, Any]) -> dict[tuple[str, ...], float]:
+    """Metric name and label values to value, by prometheus_client's own parser."""
+    families = text_string_to_metric_families(prometheus_text(ledger).decode())
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+def test_health_names_the_node_and_its_state() -> None:
+    assert orjson.loads(health_json(LEDGER)) == {
+        "healthy": True,
+        "node_id": 'edge "1"\\a',
+        "status": "active",
+        "uptime": 12.5,
+        "connections": 3,
+        "taken": 11,
+        "in_flight": 1,
+        "balanced": True,
+    }
+
+
+@pytest.mark.parametrize(("status", "balanced"), [("draining", True), ("active", False)])
+def test_not_healthy_when_draining_or_out_of_balance(status: str, balanced: bool) -> None:
+    answer = orjson.loads(health_json({**LEDGER, "balanced": balanced}, status=status))
+    assert answer["healthy"] is False
+    assert answer["status"] == status
+
+
+def test_every_outcome_is_a_sample() -> None:
+    found = samples(LEDGER)
+    for outcome, count in LEDGER["ingress"].items():
+        assert found["lexmesh_ingress_total", outcome] == count
+    assert found["lexmesh_taken_total",] == 11
+    assert found["lexmesh_egress_offered_total",] == 12
+    assert found["lexmesh_egress_total", "delivered"] == 7
+    assert found["lexmesh_egress_total", "dropped"] == 3
+    assert found["lexmesh_egress_total", "failed"] == 1
+    assert found["lexmesh_dropped_total", "overflow"] == 2
+    assert found["lexmesh_egress_in_flight",] == 1
+    assert found["lexmesh_denied_total", "consent-override"] == 2
+    assert found["lexmesh_balanced",] == 1
+
+
+def test_the_sums_agree_in_what_prometheus_reads() -> None:
+    found = samples(LEDGER)
+    ingress = sum(value for key, value in found.items() if key[0] == "lexmesh_ingress_total")
+    egress = sum(value for key, value in found.items() if key[0] == "lexmesh_egress_total")
+    assert ingress == found["lexmesh_taken_total",]
+    assert egress + found["lexmesh_egress_in_flight",] == found["lexmesh_egress_offered_total",]
+
+
+def test_labels_are_escaped() -> None:
+    assert samples(LEDGER)["lexmesh_node", 'edge "1"\\a'] == 1
+
+
+def test_subjects_that_clients_make_up_do_not_multiply_without_end() -> None:
+    ledger = copy.deepcopy(LEDGER)
+    count = MOST_SUBJECTS + 50
+    ledger["subjects"] = {f"made.up.{n}": {"ingress": {"routed": n + 1}} for n in range(count)}
+    by_subject = {key[-1]: value for key, value in samples(ledger).items() if key[0] == "lexmesh_subject_messages_total"}
+    assert len(by_subject) == MOST_SUBJECTS + 1
+    assert by_subject[f"made.up.{count - 1}"] == count
+    assert by_subject["_other"] == sum(range(1, 51))
