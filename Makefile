@@ -49,7 +49,7 @@ sanitize: $(VENV)/.dev ## build the core with AddressSanitizer and UBSan apart f
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	    PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize/lib LEXMESH_TEST_BUILD=sanitize \
-	    $(BIN)/pytest -m core $(ARGS)
+	    $(BIN)/pytest -m core --capture=sys $(ARGS)
 
 soak: $(VENV)/.dev ## the tests that take minutes, left out of `make test`
 	$(BIN)/pytest -m soak $(ARGS)

@@ -104,10 +104,11 @@ def agreeing() -> Accounts:
     receipt = {"taken": 10, "routed": 10, "denied": 0}
     ledger = {
         "taken": 15,
+        "undecided": 0,
         "ingress": {"routed": 13, "denied": 2},
         "denied_by_rule": rules,
         "egress": {"offered": 17, "delivered": 16, "failed": 0, "dropped": {"overflow": 1}, "in_flight": 0},
-        "links": [{"node_id": SENSOR, "egress": {"delivered": 1}}, {"node_id": CONTROL, "egress": {"delivered": 12}}],
+        "links": [{"name": SENSOR, "egress": {"delivered": 1}}, {"name": CONTROL, "egress": {"delivered": 12}}],
         "balanced": True,
     }
     sensor = {"sent": 10, "published": 10, "received": 1, "receipt": receipt}

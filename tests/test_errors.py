@@ -17,6 +17,7 @@ CASES = [
     (errors.PolicyError("nsr.toml", 0, "no such file"), "nsr.toml: no such file"),
     (errors.MalformedError("duplicate key", 12), "malformed message: duplicate key at byte 12"),
     (errors.DeniedError("marker-metadata", "metadata.note"), "denied: marker-metadata at metadata.note"),
+    (errors.SubjectError("'a..b' is not a subject"), "'a..b' is not a subject"),
     (errors.ConnectError("ws://nowhere:1", "no such host"), "cannot connect to ws://nowhere:1: no such host"),
     (
         errors.PortInUseError("127.0.0.1", 8765),
@@ -62,6 +63,7 @@ def test_every_error_stands_in_the_drawn_tree() -> None:
     ("error", "builtin"),
     [
         (errors.MalformedError, ValueError),
+        (errors.SubjectError, ValueError),
         (errors.ConnectError, ConnectionError),
         (errors.PortInUseError, OSError),
         (errors.DisconnectedError, ConnectionError),

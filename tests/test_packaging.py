@@ -36,7 +36,7 @@ def sources_in(names: set[str]) -> list[str]:
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_each_compiled_module_has_a_stub(name: str) -> None:
-    assert (ROOT / "lexmesh" / f"{name}.pyi").read_text(encoding="utf-8").startswith('"""')
+    assert (ROOT / "lexmesh" / f"{name}.pyi").is_file()
 
 
 def test_the_installed_package_is_whole() -> None:

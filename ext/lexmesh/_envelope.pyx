@@ -381,7 +381,7 @@ cdef class Decoder:
                 return UNKNOWN_FIELD
             if number != 6 and env.has & (1u << number):
                 return REPEATED_FIELD
-            if (tag & 7) != (VARINT if number == 5 or 7 <= number <= 11 else LENGTH):
+            if <int>(tag & 7) != (<int>VARINT if number == 5 or 7 <= number <= 11 else <int>LENGTH):
                 return BAD_WIRE_TYPE
             env.has |= 1u << number
             cursor[0] += step

@@ -50,6 +50,12 @@ cdef class Scanner(PayloadScanner):
     cdef Decoder decoder
     cdef Verdict verdict
 
+    cdef void* _block(self, size_t size) except NULL
+    cdef Span _keep(self, str text)
+    cdef Span* _keep_all(self, object texts) except NULL
+    cdef _add_rule(self, int number, object rule)
+    cdef _face(self, bytes raw, Format format)
+    cdef bint is_visible(self, Span text) noexcept nogil
     cdef bint allows(self, Envelope* env, Verdict* verdict) noexcept nogil
     cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil
     cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil

@@ -47,6 +47,12 @@ cdef class Automaton:
     cdef int width
     cdef readonly Py_ssize_t nodes
 
+    cdef _add_pattern(self, bytes letters, uint64_t in_text, uint64_t as_key, uint64_t as_value)
+    cdef _add_exception(self, bytes letters, Py_ssize_t number, Py_ssize_t offset, uint64_t rules)
+    cdef _build(self)
+    cdef _insert(self, int32_t number)
+    cdef _link(self)
+    cdef int32_t advance(self, const Symbols* text, Py_ssize_t at, int32_t state) noexcept nogil
     cdef bint next_hit(self, const Symbols* text, Search* search, Hit* hit) noexcept nogil
     cdef uint64_t excepted(self, const Symbols* text, const Hit* hit) noexcept nogil
 

@@ -148,12 +148,12 @@ cdef class Automaton:
                 search.pattern = self.output[search.pending] if search.pending >= 0 else -1
             if at >= text.len:
                 return False
-            state = self._advance(text, at, state)
+            state = self.advance(text, at, state)
             at += 1
             search.pending = state if self.output[state] >= 0 else self.shorter[state]
             search.pattern = self.output[search.pending] if search.pending >= 0 else -1
 
-    cdef inline int32_t _advance(self, const Symbols* text, Py_ssize_t at, int32_t state) noexcept nogil:
+    cdef inline int32_t advance(self, const Symbols* text, Py_ssize_t at, int32_t state) noexcept nogil:
         if text.flags[at] & OTHER:
             return 0
         if text.flags[at] & SEPARATOR:

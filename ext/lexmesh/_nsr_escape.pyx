@@ -57,7 +57,9 @@ cdef Py_ssize_t numeric_entity(const uint8_t* at, const uint8_t* end, uint32_t* 
         first += 1
     digit = first
     while digit < end and hex_value(digit[0]) >= 0 and (base == 16 or is_digit(digit[0])):
-        value = min(value * base + <uint32_t>hex_value(digit[0]), 0x110000u)
+        value = value * base + <uint32_t>hex_value(digit[0])
+        if value > 0x10FFFF:
+            value = 0x110000
         digit += 1
     if digit == first:
         return 0
@@ -128,7 +130,9 @@ cdef Py_ssize_t braced_digits(const uint8_t* at, const uint8_t* end, uint32_t* v
     if at >= end or at[0] != c'{':
         return 0
     while digit < end and hex_value(digit[0]) >= 0:
-        result = min(result << 4 | <uint32_t>hex_value(digit[0]), 0x110000u)
+        result = result << 4 | <uint32_t>hex_value(digit[0])
+        if result > 0x10FFFF:
+            result = 0x110000
         digit += 1
     if digit == at + 1 or digit >= end or digit[0] != c'}':
         return 0

@@ -53,7 +53,7 @@ cdef class PayloadScanner(TextScanner):
 
     cdef void note_place(self) noexcept nogil
     cdef bint walk(self, Span json, const Want* key_want, const Want* string_want) noexcept nogil
-    cdef bint step(self, const Token* token, bint in_array, const Want* strings) noexcept nogil
+    cdef void enter_or_leave(self, int kind) noexcept nogil
     cdef bint walk_key(self, const Token* token, Span rest, const Want* want) noexcept nogil
     cdef bint walk_string(self, const Token* token, const Want* want) noexcept nogil
     cdef bint match_joined_here(self, const Want* want, int floor) noexcept nogil

@@ -31,7 +31,7 @@ cdef class PayloadScanner(TextScanner):
         self.levels[0].joined.len = 0
         while self.wanted:
             next_token(&cursor, end, &token)
-            in_array = token.kind == CLOSE and cursor[-1] == c']'
+            in_array = token.kind == CLOSE and (cursor - 1)[0] == c']'
             if not (token.kind == STRING or token.kind == OPEN_ARRAY or token.kind == COMMA or in_array):
                 if not self.match_joined_here(string_want, floor):
                     return False

@@ -1,6 +1,6 @@
 """One text through every stage: each reading of it is matched, each decoding of it is a text again."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from lexmesh._buffer cimport Buffer
 from lexmesh._nsr_automaton cimport Automaton

@@ -13,7 +13,7 @@ Stages 4 to 6 make texts again, up to MAX_LEVELS on top of each other. Each is a
 a constant, so the work is linear in the message.
 """
 
-from cpython.mem cimport PyMem_RawFree
+from libc.stdint cimport uint8_t
 
 from lexmesh._buffer cimport release, reserve
 from lexmesh._nsr_automaton cimport Automaton, Hit, Search, begin, crosses_edge, is_whole, is_word
@@ -179,7 +179,7 @@ cdef class TextScanner:
             if token.kind == STRING:
                 if not self.text(string, &inside, level + 1) or not self.join(string, level + 1):
                     return False
-            elif token.kind != OPEN_ARRAY and token.kind != COMMA and not (token.kind == CLOSE and cursor[-1] == c']'):
+            elif token.kind != OPEN_ARRAY and token.kind != COMMA and not (token.kind == CLOSE and (cursor - 1)[0] == c']'):
                 if not self.match_joined(&inside, level + 1):
                     return False
             if token.kind == KEY:

@@ -4,7 +4,7 @@ A command lives in the module of its name and is imported when it runs, so that 
 
 - ``app``: the commands and their options, as typer reads them
 - ``exits``: every way a command ends, as one line on stderr and an exit code
-- ``loop``: the event loop that coroutines run on
+- ``arguments``, ``urls``, ``signals``, ``state``, ``output``: what several commands need
 - ``lines``, ``window``, ``receipts``, ``progress``: what ``pub`` is made of
 - ``demo_*``: the three nodes of the demo, what they report, and the sums that must agree
 """

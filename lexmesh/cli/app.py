@@ -51,8 +51,8 @@ def demo(
     as_json: AsJson = False,
 ) -> int:
     """Run three nodes on this machine's own readings, then check that every message is accounted for."""
+    from ..transports.loop import run  # noqa: PLC0415
     from .demo import run_demo  # noqa: PLC0415 - each command imports its own work, so that --help stays quick
-    from .loop import run  # noqa: PLC0415
 
     return run(run_demo(seconds, as_json=as_json))
 
@@ -72,8 +72,8 @@ def mesh_start(
     as_json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON objects.")] = False,
 ) -> int:
     """Run a gateway until Ctrl-C or SIGTERM, then drain it; GET /health and /metrics answer on the same port."""
+    from ..transports.loop import run  # noqa: PLC0415
     from .gateway import configured, serve  # noqa: PLC0415
-    from .loop import run  # noqa: PLC0415
 
     settings = configured(
         config,
@@ -105,7 +105,7 @@ def pub(
     """Publish one message for each line of JSON, and wait until the gateway has confirmed them all."""
     name = node_id or made_up_name("pub")
     extra = pairs(metadata or [])
-    from .loop import run  # noqa: PLC0415
+    from ..transports.loop import run  # noqa: PLC0415
     from .publish import publish  # noqa: PLC0415
 
     with input_file(file) as source:
@@ -121,7 +121,7 @@ def sub(
     as_json: AsJson = False,
 ) -> int:
     """Print what arrives for some subjects, one JSON message a line; the summary goes to stderr."""
-    from .loop import run  # noqa: PLC0415
+    from ..transports.loop import run  # noqa: PLC0415
     from .subscribe import subscribe  # noqa: PLC0415
 
     name = node_id or made_up_name("sub")

@@ -15,9 +15,9 @@ from typing import Any, Final
 import orjson
 
 from ..errors import LexmeshError
+from ..transports.loop import run
 from .demo_roles import GATEWAY, SENSOR, Node
 from .exits import FAILURE, OK, complain
-from .loop import run
 
 __all__ = ["play"]
 

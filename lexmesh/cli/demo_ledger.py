@@ -78,11 +78,14 @@ def checks(accounts: Accounts) -> list[Check]:
 
 def _sent(accounts: Accounts) -> list[Check]:
     sensor, control, ledger = accounts.sensor, accounts.control, accounts.ledger
+    decided = sum(ledger["ingress"].values()) + ledger["undecided"]
     return [
         Check("sensor: published here = taken by the gateway", sensor["published"], sensor["receipt"]["taken"]),
         Check("control: published here = taken by the gateway", control["published"], control["receipt"]["taken"]),
         Check("sent by all clients = taken by the gateway", sensor["sent"] + control["sent"], ledger["taken"]),
-        Check("taken = sum of ingress outcomes", ledger["taken"], sum(ledger["ingress"].values())),
+        Check(
+            "taken = sum of ingress outcomes", ledger["taken"], sum(ledger["ingress"].values()) + ledger["undecided"]
+        ),
     ]
 
 
@@ -101,7 +104,7 @@ def _delivered(accounts: Accounts) -> list[Check]:
     sensor, control, ledger = accounts.sensor, accounts.control, accounts.ledger
     egress = ledger["egress"]
     settled = egress["delivered"] + egress["failed"] + sum(egress["dropped"].values()) + egress["in_flight"]
-    links = {link["node_id"]: link["egress"]["delivered"] for link in ledger["links"]}
+    links = {link["name"]: link["egress"]["delivered"] for link in ledger["links"]}
     readings = sensor["published"]
     commands = control["receipt"]["routed"]
     return [

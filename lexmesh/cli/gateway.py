@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import orjson
 
 from ..config import MeshConfig
 from ..errors import ConfigError
+from ..metrics import HEALTH_CONTENT_TYPE, METRICS_CONTENT_TYPE, health_json, prometheus_text
 from ..nsr import NsrPolicy
 from ..transports.websocket import WebSocketServer
 from .exits import OK, silence_stdout
-from .loop import on_termination
+from .signals import on_termination
 
 __all__ = ["configured", "serve"]
 
@@ -58,6 +60,7 @@ async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     policy = NsrPolicy.default() if config.policy_file is None else NsrPolicy.load(config.policy_file)
     server = WebSocketServer(config.node_id, config.host, config.websocket_port, config=config, policy=policy)
+    _add_pages(server)
     stop = asyncio.Event()
     on_termination(stop.set)
     await server.start()
@@ -66,6 +69,11 @@ async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
     await server.stop()
     _tell_ledger(server.ledger(), as_json)
     return OK
+
+
+def _add_pages(server: WebSocketServer) -> None:
+    server.add_page("/health", lambda: (HTTPStatus.OK, HEALTH_CONTENT_TYPE, health_json(server.ledger())))
+    server.add_page("/metrics", lambda: (HTTPStatus.OK, METRICS_CONTENT_TYPE, prometheus_text(server.ledger())))
 
 
 def _tell_listening(config: MeshConfig, port: int, as_json: bool) -> None:

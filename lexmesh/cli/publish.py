@@ -35,7 +35,7 @@ class Publisher:
     client: WebSocketClient
     state: LinkState
     event_type: str
-    metadata: Mapping[str, str] | None
+    metadata: dict[str, str] | None
     longest: int = LONGEST_LINE
     receipts: Receipts = field(default_factory=Receipts)
     line: int = 0
@@ -49,29 +49,29 @@ class Publisher:
         """Sends every line of `fd` and waits until each message is accounted for."""
         async with progress(self.describe_progress) as say:
             self.state.say = say
-            await self.state.up.wait()
             async for lines in read_lines(fd, self.longest):
                 await self.send(lines)
             await self.window.finish()
 
     async def send(self, lines: list[bytes]) -> None:
         """Publishes lines, and waits whenever the gateway is two windows behind."""
-        publish = self.client.publish_json
+        await self.state.up.wait()
         for line in lines:
             self.line += 1
-            if not line or line.isspace():
-                continue
-            if len(line) > self.longest:
-                self.refuse(f"longer than {self.longest} bytes, which is more than a gateway takes")
-                continue
-            try:
-                publish(self.event_type, line, metadata=self.metadata)
-            except MalformedError as error:
-                self.refuse(f"{error.reason} at byte {error.offset}")
-                continue
-            if self.window.add(len(line)):
+            if line and not line.isspace() and self.publish(line) and self.window.add(len(line)):
                 await self.window.turn()
-        await asyncio.sleep(0)  # lets the messages of a slow input leave now
+
+    def publish(self, line: bytes) -> bool:
+        """Publishes one line, or reports why it cannot be; whether it did."""
+        if len(line) > self.longest:
+            self.refuse(f"longer than {self.longest} bytes, which is more than a gateway takes")
+            return False
+        try:
+            self.client.publish_json(self.event_type, line, metadata=self.metadata)
+        except MalformedError as error:
+            self.refuse(f"{error.reason} at byte {error.offset}")
+            return False
+        return True
 
     def refuse(self, reason: str) -> None:
         """Reports the current line as malformed and goes on."""
@@ -105,7 +105,7 @@ class Publisher:
 
 
 async def publish(
-    url: str, event_type: str, fd: int, *, node_id: str, metadata: Mapping[str, str] | None, as_json: bool
+    url: str, event_type: str, fd: int, *, node_id: str, metadata: dict[str, str] | None, as_json: bool
 ) -> int:
     """Publishes the lines of a file descriptor.
 

@@ -54,21 +54,14 @@ class Window:
         await self._up.wait()
 
     async def finish(self) -> None:
-        """Waits until every message is confirmed, or known to be unconfirmed for good."""
+        """Waits until every published message is confirmed, or lost with its connection."""
         while self._confirmations:
             await self._confirmations.popleft()
-        while not self.settled:
-            await self._up.wait()
-            await self._confirm()
-
-    @property
-    def settled(self) -> bool:
-        """Whether each published message is accounted for."""
-        return self._receipts["taken"] + self._client.unconfirmed >= self._client.sent
+        await self._confirm()
 
     async def _confirm(self) -> None:
         try:
             receipt = await self._client.flush()
         except DisconnectedError:
-            return  # the client counts what was under way as unconfirmed
+            return  # what was under way is not known to have arrived, and nothing can tell any more
         self._receipts.add(receipt, self._client.reconnects)

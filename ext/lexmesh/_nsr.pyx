@@ -1,0 +1,333 @@
+"""The consent policy over one envelope: which rule refuses it, and where.
+
+A rule is one of three kinds: it looks for words (markers), for keys with values (keys), or it requires a metadata key.
+The rule reported is the first of the policy that the message breaks, and the place is where it first does.
+"""
+
+import time
+
+from libc.stdint cimport uint8_t
+from libc.string cimport memset
+
+from lexmesh._codec cimport reason_of
+from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO
+from lexmesh._nsr_automaton cimport Automaton
+from lexmesh._nsr_fold cimport SEPARATOR, fold
+from lexmesh._nsr_payload cimport AT_DATA, AT_EVENT_TYPE, AT_METADATA, NOWHERE, Values
+from lexmesh._span cimport OK, Status, same, span
+
+from lexmesh._nsr_rules import SCOPE_NAMES, Program
+
+cdef enum:
+    VALUE_READS = 64            # times the payload's length that values of keys may be read: its nesting
+
+
+cdef class Scanner(PayloadScanner):
+    """A policy, compiled.
+
+    Args:
+        digest: SHA-256 of the policy's canonical content, hex.
+        rules: RuleSpec of each rule, at most 60.
+        opaque_denied: whether payloads that are not UTF-8 are refused.
+
+    Raises:
+        ValueError: too many rules, or a marker that has no letters.
+    """
+
+    def __init__(self, str digest not None, object rules not None, bint opaque_denied=False):
+        program = Program(rules, MAX_RULES)
+        self.digest = digest
+        self.opaque_denied = opaque_denied
+        self.rules = (*program.names, "opaque", "malformed", "unscannable")
+        self.rule_count = len(program.names)
+        self.automaton = Automaton(program.patterns, program.exceptions)
+        self.decoder = Decoder()
+        self.kept = []
+        self.blocks = []
+        self.values = <Values*>self._block(MAX_RULES * sizeof(Values))
+        for number, rule in enumerate(rules):
+            self._add_rule(number, rule)
+
+    cdef void* _block(self, size_t size) except NULL:
+        """Zeroed memory that lives as long as the scanner."""
+        cdef bytearray memory = bytearray(size + 1)
+        self.blocks.append(memory)
+        return <void*><char*>memory
+
+    cdef Span _keep(self, str text):
+        cdef bytes data = text.encode()
+        self.kept.append(data)
+        return span(<const uint8_t*><const char*>data, len(data))
+
+    cdef Span* _keep_all(self, object texts) except NULL:
+        cdef Span* spans = <Span*>self._block((len(texts) + 1) * sizeof(Span))
+        for i, text in enumerate(texts):
+            spans[<Py_ssize_t>i] = self._keep(text)
+        return spans
+
+    cdef _add_rule(self, int number, object rule):
+        cdef uint64_t bit = 1ull << number
+        if rule.deny:
+            self.denying |= bit
+        if rule.requires:
+            self.requiring |= bit
+            self.required[number] = self._keep(rule.requires)
+        if rule.markers:
+            for i, name in enumerate(SCOPE_NAMES):
+                if name in rule.scope:
+                    self.in_scope[<int>i] |= bit
+        if rule.keys:
+            if "metadata keys" in rule.scope:
+                self.metadata_keys |= bit
+            if "payload keys" in rule.scope:
+                self.payload_keys |= bit
+        if rule.refused_values:
+            self.with_values |= bit
+        self.values[number].allowed = self._keep_all(rule.allowed_values)
+        self.values[number].count = len(rule.allowed_values)
+        if not rule.subjects:
+            self.everywhere |= bit
+        self.subjects[number].patterns = self._keep_all([subject.lower() for subject in rule.subjects])
+        self.subjects[number].count = len(rule.subjects)
+
+    # -- verdicts ----------------------------------------------------------------------------------------------------
+
+    cdef bint allows(self, Envelope* env, Verdict* verdict) noexcept nogil:
+        """Whether the message passes; if not, `verdict.rule` says which rule it breaks. Fails closed."""
+        cdef uint64_t active = self.applicable(env.event_type)
+        self.verdict.rule = self.verdict.flag_rule = -1
+        self.verdict.flagged = False
+        self.place.root = NOWHERE
+        self.place.depth = 0
+        self.wanted = active
+        self.value_budget = VALUE_READS * (env.raw.len + 64)
+        if not self.scan(env, active):
+            self.verdict.rule = self.rule_count + 2
+            self.place.root = NOWHERE
+        elif self.verdict.rule < 0 and self.opaque_denied and env.payload_kind == OPAQUE_BYTES:
+            self.verdict.rule = self.rule_count
+            self.place.root = AT_DATA
+        verdict[0] = self.verdict
+        return self.verdict.rule < 0
+
+    cdef void found(self, uint64_t rules) noexcept nogil:
+        """Keeps the first rule of the policy and its first place; only rules before it are looked for from then on."""
+        cdef int rule = 0
+        rules &= self.wanted
+        while rules:
+            while not rules >> rule & 1:
+                rule += 1
+            rules &= rules - 1
+            if self.denying >> rule & 1:
+                self.verdict.rule = rule
+                self.wanted &= (1ull << rule) - 1
+                self.note_place()
+                return
+            self.wanted &= ~(1ull << rule)
+            if not self.verdict.flagged or rule < self.verdict.flag_rule:
+                self.verdict.flagged = True
+                self.verdict.flag_rule = rule
+
+    # -- the envelope ------------------------------------------------------------------------------------------------
+
+    cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil:
+        """Searches all of the message. False: no memory."""
+        cdef Want want
+        memset(&want, 0, sizeof(want))
+        self.root = AT_EVENT_TYPE
+        self.depth = 0
+        want.words = self.in_scope[<int>EVENT_TYPE] & active
+        if not self.text(env.event_type, &want, 0):
+            return False
+        if not self.scan_metadata(env, active) or not self.scan_payload(env, active):
+            return False
+        if self.requiring & active:
+            self.require(env, active)
+        return True
+
+    cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil:
+        cdef Py_ssize_t i
+        self.root = AT_METADATA
+        self.depth = 1
+        self.frames[0].is_array = self.frames[0].escaped = False
+        for i in range(env.metadata_count):
+            if not self.scan_pair(env.metadata[i].key, env.metadata[i].value, active):
+                return False
+        return True
+
+    cdef bint scan_pair(self, Span key, Span value, uint64_t active) noexcept nogil:
+        cdef Want want
+        cdef uint64_t rules
+        cdef bint refused
+        self.frames[0].key = key
+        want.words = self.in_scope[<int>METADATA_KEYS] & active
+        want.keys = want.inner_keys = self.metadata_keys & active
+        want.values = 0
+        self.got_keys = 0
+        if not self.text(key, &want, 0):
+            return False
+        rules = self.got_keys & self.wanted
+        while rules:
+            if not self.text_refused(lowest(rules), value, 0, &refused):
+                return False
+            if refused:
+                self.found(rules & -rules)
+            rules &= rules - 1
+        want.words = self.in_scope[<int>METADATA_VALUES] & active
+        want.keys = 0
+        if not self.text(value, &want, 0) or not want.words & self.wanted:
+            return True
+        self.levels[0].joined.len = 0
+        return self.join(key, 0) and self.join(value, 0) and self.match_joined(&want, 0)
+
+    cdef bint scan_payload(self, Envelope* env, uint64_t active) noexcept nogil:
+        cdef Want keys, strings
+        self.root = AT_DATA
+        self.depth = 0
+        keys.words = self.in_scope[<int>PAYLOAD_KEYS] & active
+        keys.keys = keys.inner_keys = self.payload_keys & active
+        keys.values = strings.values = strings.keys = 0
+        strings.words = self.in_scope[<int>PAYLOAD_STRINGS] & active
+        strings.inner_keys = keys.keys
+        if env.payload_kind == JSON_VALUE:
+            if not self.walk(env.payload, &keys, &strings):
+                return False
+        elif env.payload_kind == PLAIN_TEXT and not self.text(env.payload, &strings, 0):
+            return False
+        strings.words = self.in_scope[<int>RAW_BYTES] & active
+        strings.inner_keys = 0
+        self.depth = 0
+        return strings.words == 0 or self.text(env.payload, &strings, 0)
+
+    cdef void require(self, Envelope* env, uint64_t active) noexcept nogil:
+        """Refuses a message without a metadata key that it needs, or with nothing to read in it."""
+        cdef uint64_t rules = self.requiring & active & self.wanted
+        cdef Py_ssize_t i
+        cdef int rule
+        self.root = AT_METADATA
+        self.depth = 1
+        self.frames[0].is_array = self.frames[0].escaped = False
+        while rules:
+            rule = lowest(rules)
+            rules &= rules - 1
+            self.frames[0].key = self.required[rule]
+            for i in range(env.metadata_count):
+                if same(env.metadata[i].key, self.required[rule]) and self.is_visible(env.metadata[i].value):
+                    break
+            else:
+                self.found(1ull << rule)
+
+    cdef bint is_visible(self, Span text) noexcept nogil:
+        """Whether a text has a letter or digit."""
+        cdef int seen = 0
+        cdef Py_ssize_t i
+        self.symbols.len = 0
+        if not fold(text, &self.symbols, &seen):
+            return False
+        for i in range(self.symbols.len):
+            if not self.symbols.flags[i] & SEPARATOR:
+                return True
+        return False
+
+    cdef uint64_t applicable(self, Span event_type) noexcept nogil:
+        """The rules that are for this event type."""
+        cdef uint64_t rules = self.everywhere
+        cdef int rule, i
+        for rule in range(self.rule_count):
+            for i in range(self.subjects[rule].count):
+                if subject_matches(self.subjects[rule].patterns[i], event_type):
+                    rules |= 1ull << rule
+                    break
+        return rules
+
+    # -- faces -------------------------------------------------------------------------------------------------------
+
+    cdef str rule_name(self, Verdict* verdict):
+        return "" if verdict.rule < 0 else self.rules[verdict.rule]
+
+    cdef str path(self):
+        """Where the last refusal was: `metadata.mode`, `data.steps[2].mode`, `event_type`; empty for the whole message."""
+        return self.path_text()
+
+    cdef _face(self, bytes raw, Format format):
+        cdef Envelope env
+        cdef Verdict verdict
+        cdef Py_ssize_t at = 0
+        cdef Status status = self.decoder.decode(span(<const uint8_t*><const char*>raw, len(raw)), format, &env, &at)
+        if status != OK:
+            return False, "malformed", f"{reason_of(status)} at byte {at}", ""
+        if self.allows(&env, &verdict):
+            return True, "", "", self.rules[verdict.flag_rule] if verdict.flagged else ""
+        return False, self.rule_name(&verdict), self.path(), ""
+
+    def scan_json(self, bytes raw not None):
+        """Scans one JSON message.
+
+        Returns:
+            (allowed, rule, path, flag): for an undecodable message the rule is `malformed` and the path says why.
+        """
+        return self._face(raw, JSON)
+
+    def scan_proto(self, bytes raw not None):
+        """Scans one protobuf message; returns what scan_json does."""
+        return self._face(raw, PROTO)
+
+    def bench_loop(self, bytes raw not None, int format, Py_ssize_t count):
+        """Scans one decoded message `count` times in a C loop.
+
+        Args:
+            raw: the message.
+            format: 0 for JSON, 1 for protobuf.
+            count: how often.
+
+        Returns:
+            Nanoseconds for all of it.
+        """
+        cdef Envelope env
+        cdef Verdict verdict
+        cdef Py_ssize_t at, i
+        cdef Span text = span(<const uint8_t*><const char*>raw, len(raw))
+        if self.decoder.decode(text, PROTO if format else JSON, &env, &at) != OK:
+            raise ValueError("the message does not decode")
+        started = time.perf_counter_ns()
+        for i in range(count):
+            self.allows(&env, &verdict)
+        return time.perf_counter_ns() - started
+
+
+cdef bint subject_matches(Span pattern, Span subject) noexcept nogil:
+    """NATS wildcards, and `*` inside a token for any part of it; letters match in either case."""
+    cdef Py_ssize_t p = 0
+    cdef Py_ssize_t s = 0
+    cdef Py_ssize_t star = -1
+    cdef Py_ssize_t tried = 0
+    while s < subject.len:
+        if p + 1 == pattern.len and pattern.ptr[p] == c'>' and (p == 0 or pattern.ptr[p - 1] == c'.'):
+            return True
+        if p < pattern.len and pattern.ptr[p] == c'*':
+            star = p
+            tried = s
+            p += 1
+        elif p < pattern.len and pattern.ptr[p] == lower(subject.ptr[s]):
+            p += 1
+            s += 1
+        elif star >= 0 and subject.ptr[tried] != c'.':
+            tried += 1
+            s = tried
+            p = star + 1
+        else:
+            return False
+    while p < pattern.len and pattern.ptr[p] == c'*':
+        p += 1
+    return p == pattern.len
+
+
+cdef inline uint8_t lower(uint8_t c) noexcept nogil:
+    return c | 0x20 if c'A' <= c <= c'Z' else c
+
+
+cdef inline int lowest(uint64_t rules) noexcept nogil:
+    cdef int rule = 0
+    while not rules >> rule & 1:
+        rule += 1
+    return rule

@@ -1,0 +1,22 @@
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from lexmesh._codec import StreamEvent
+from lexmesh._pipeline import Core
+from lexmesh._router import Endpoint
+
+cause_depth: ContextVar[int]
+
+class HandlerEndpoint(Endpoint):
+    handler: object
+    def __init__(
+        self,
+        core: Core,
+        handler: object,
+        call: Callable[[StreamEvent, Endpoint], Any],
+        on_awaitable: Callable[..., None] | None,
+        on_result: Callable[[Any, StreamEvent, Endpoint], None] | None,
+        on_failed: Callable[[HandlerEndpoint, Exception, StreamEvent], None] | None,
+    ) -> None: ...
+    def abandon(self, event: StreamEvent) -> None: ...

@@ -1,0 +1,4 @@
+from typing import Final
+
+INGRESS_NAMES: Final[tuple[str, ...]]
+DROP_NAMES: Final[tuple[str, ...]]

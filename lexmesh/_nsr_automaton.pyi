@@ -1,0 +1,10 @@
+"""The markers as one automaton over symbols, with word boundaries checked at each hit."""
+
+class Automaton:
+    """All patterns of a policy."""
+
+    @property
+    def nodes(self) -> int: ...
+    def __init__(
+        self, patterns: list[tuple[bytes, int, int, int]], exceptions: list[tuple[bytes, int, int, int]]
+    ) -> None: ...

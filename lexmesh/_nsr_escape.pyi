@@ -1,0 +1,1 @@
+"""Percent signs, HTML entities and backslashes: escapes of single characters."""

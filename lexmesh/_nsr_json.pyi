@@ -1,0 +1,1 @@
+"""JSON as a stream of tokens."""

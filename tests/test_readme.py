@@ -1,0 +1,89 @@
+"""The README's snippets run as they stand, each as a script of its own."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+SNIPPETS = dict(re.findall(r"<!-- run: (\w+) -->\n```python\n(.*?)```", README, re.DOTALL))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(script: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(script: str) -> str:
+    process = start(script)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert err == ""
+    return out
+
+
+@pytest.fixture
+def gateway() -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """The README's server on a free port, which stands in for 8765."""
+    port = free_port()
+    process = start(SNIPPETS["server"].replace("8765", str(port)))
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            assert process.poll() is None, process.stderr.read()  # type: ignore[union-attr]
+            assert time.monotonic() < deadline, "the README's server does not listen"
+    yield port, process
+    process.kill()
+    process.communicate()
+
+
+def test_every_python_snippet_is_run() -> None:
+    assert README.count("```python") == len(SNIPPETS) == 5
+
+
+def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[int, subprocess.Popen[str]]) -> None:
+    port, server = gateway
+    run(SNIPPETS["client"].replace("8765", str(port)))
+    server.terminate()
+    out, err = server.communicate(timeout=30)
+    assert "Bio-sync received: {'frequency': 0.0043, 'phase': 'synchronizing'" in out
+    assert (server.returncode, err) == (0, "")
+
+
+def test_requests_subscriptions_and_streams(gateway: tuple[int, subprocess.Popen[str]]) -> None:
+    port, _ = gateway
+    lines = run(SNIPPETS["stream"].replace("8765", str(port))).splitlines()
+    assert sorted(lines) == sorted(
+        [
+            "greenhouse 21.5",
+            "greenhouse 21.7",
+            "greenhouse 22.0",
+            "bio_sync_ack ok",
+            "denied: consent-override at metadata.consent_override",
+            "4 routed, 1 denied",
+        ]
+    )
+
+
+def test_pipeline_alone() -> None:
+    assert run(SNIPPETS["pipeline"]) == ""
+
+
+def test_filters_and_transformers() -> None:
+    lines = run(SNIPPETS["filters"]).splitlines()
+    assert lines == ["{'fahrenheit': 68.0}", "Outcome(status='routed', rule='', path='')", "filtered"]
