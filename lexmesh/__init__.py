@@ -57,9 +57,35 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604 - the strings of _HOMES
+__all__ = [
+    "ConfigError",
+    "ConnectError",
+    "DataType",
+    "DeniedError",
+    "DisconnectedError",
+    "EventType",
+    "HandshakeError",
+    "LexAmorisComputePipeline",
+    "LexmeshError",
+    "MalformedError",
+    "MeshConfig",
+    "NsrPolicy",
+    "Outcome",
+    "OverflowDisconnectError",
+    "PolicyError",
+    "PortInUseError",
+    "RequestTimeoutError",
+    "StreamData",
+    "StreamEvent",
+    "StreamPipeline",
+    "SubjectError",
+    "TransportError",
+    "Verdict",
+    "WebSocketClient",
+    "WebSocketServer",
     "__version__",
-    *_HOME_OF,
+    "decode_batch",
+    "encode_batch",
 ]
 
 try:

@@ -34,7 +34,7 @@ class FailureLog:
 
     def report(self, endpoint: HandlerEndpoint, error: Exception, event: StreamEvent) -> None:
         """Reports a handler's exception."""
-        self.report_error(endpoint.name, error, event)
+        self.report_error(endpoint.name or "handler", error, event)
 
     def report_error(self, where: str, error: Exception, event: StreamEvent) -> None:
         """Reports an exception: logs it, and publishes it as `system_error` unless it arose from one."""

@@ -40,7 +40,7 @@ class Middleware:
         self._transformers.append(transform)
         self._steps = (*self._filters, *self._transformers)
 
-    def __call__(self, event: StreamEvent) -> StreamEvent | None | Awaitable[StreamEvent | None]:
+    def __call__(self, event: StreamEvent) -> StreamEvent | Awaitable[StreamEvent | None] | None:
         """Runs the steps as far as they are sync.
 
         Returns:

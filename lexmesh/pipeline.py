@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lexmesh._codec import StreamData, StreamEvent
-from lexmesh._handlers import HandlerEndpoint
+from lexmesh._handlers import HandlerEndpoint, cause_depth
 from lexmesh._pipeline import Core
 from lexmesh._router import Endpoint
 from lexmesh.events import EventType
@@ -23,7 +23,7 @@ from lexmesh.nsr import NsrPolicy
 __all__ = ["Filter", "Handler", "Outcome", "StreamPipeline", "Transformer"]
 
 Handler = Callable[[StreamEvent], Any]
-Spawn = Callable[[Coroutine[Any, Any, Any], HandlerEndpoint, StreamEvent], None]
+Spawn = Callable[[Coroutine[Any, Any, Any]], bool]
 
 logger = logging.getLogger("lexmesh.pipeline")
 
@@ -173,7 +173,7 @@ class StreamPipeline:
         collector = _Collector()
         token = _collector.set(collector)
         try:
-            status = self.core.process(event, event.timestamp if now is None else now)
+            status = self.core.process(event, event.timestamp if now is None else now, cause_depth.get())
             for awaitable in collector:     # which grows while handlers publish
                 result = await awaitable
                 status = status or result
@@ -192,7 +192,7 @@ class StreamPipeline:
         """Lets an owner with an event loop run async handlers and async filters.
 
         Args:
-            spawn: callable(coroutine, endpoint, event) for a handler's coroutine.
+            spawn: callable(coroutine) -> bool for a handler's coroutine; false if there is no room for it.
             defer: callable(awaitable, source) for async filters; must keep the order within a source.
         """
         self._spawn, self._defer = spawn, defer
@@ -210,16 +210,15 @@ class StreamPipeline:
         endpoints: list[Endpoint] = [*self._handlers, *replies, *(links or [])]
         return self.core.ledger(endpoints)
 
-    def _on_awaitable(self, coroutine: Coroutine[Any, Any, Any], endpoint: HandlerEndpoint, event: StreamEvent) -> None:
+    def _on_awaitable(self, coroutine: Coroutine[Any, Any, Any]) -> bool:
         collector = _collector.get()
         if collector is not None and collector.open:
             collector.append(coroutine)
-        elif self._spawn is not None:
-            self._spawn(coroutine, endpoint, event)
-        else:
-            coroutine.close()
-            endpoint.abandon(event)
-            logger.warning("async handler %s not run: this pipeline has no event loop", endpoint.name)
+            return True
+        if self._spawn is not None:
+            return self._spawn(coroutine)
+        logger.warning("async handler not run: this pipeline has no event loop")
+        return False
 
     def _on_deferred(self, awaitable: Coroutine[Any, Any, Any], source: Endpoint) -> None:
         collector = _collector.get()

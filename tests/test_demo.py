@@ -100,23 +100,34 @@ def test_three_processes_on_loopback() -> None:
 
 
 def agreeing() -> Accounts:
+    """Final reports as a short demo would give them: 10 readings, 5 messages of the scenario, 2 of them denied."""
     rules = {"authorization": 2}
-    receipt = {"taken": 10, "routed": 10, "denied": 0}
     ledger = {
-        "taken": 15,
+        "taken": 16,
         "undecided": 0,
-        "ingress": {"routed": 13, "denied": 2},
+        "ingress": {"routed": 14, "denied": 2},
         "denied_by_rule": rules,
-        "egress": {"offered": 17, "delivered": 16, "failed": 0, "dropped": {"overflow": 1}, "in_flight": 0},
-        "links": [{"name": SENSOR, "egress": {"delivered": 1}}, {"name": CONTROL, "egress": {"delivered": 12}}],
+        "egress": {"offered": 15, "delivered": 14, "failed": 0, "dropped": {"overflow": 1}, "in_flight": 0},
+        "links": [{"name": SENSOR, "egress": {"delivered": 1}}, {"name": CONTROL, "egress": {"delivered": 11}}],
         "balanced": True,
     }
-    sensor = {"sent": 10, "published": 10, "received": 1, "receipt": receipt}
+    sensor = {
+        "sent": 10,
+        "published": 10,
+        "received": 1,
+        "handled": {"climate_control": 1},
+        "receipt": {"taken": 10, "routed": 10, "denied": 0},
+    }
     control = {
-        "sent": 5, "published": 5, "received": 12, "handled": {"sensor_reading": 10}, "expected_denials": rules,
-        "receipt": {"taken": 5, "routed": 3, "denied": 2}, "replies": 2,
-    }  # fmt: skip
-    return Accounts({"ledger": ledger, "handled": 3}, sensor, control)
+        "sent": 5,
+        "published": 5,
+        "received": 11,
+        "handled": {"sensor_reading": 10},
+        "expected_denials": rules.copy(),
+        "receipt": {"taken": 5, "routed": 3, "denied": 2},
+        "replies": 1,
+    }
+    return Accounts({"ledger": ledger, "handled": 2}, sensor, control)
 
 
 CORRUPTIONS = [
@@ -125,12 +136,16 @@ CORRUPTIONS = [
     ("sensor", "received"),
     ("sensor", "receipt", "taken"),
     ("sensor", "receipt", "denied"),
+    ("sensor", "receipt", "routed"),
+    ("sensor", "handled", "climate_control"),
     ("control", "sent"),
     ("control", "published"),
     ("control", "received"),
     ("control", "handled", "sensor_reading"),
     ("control", "expected_denials", "authorization"),
     ("control", "receipt", "taken"),
+    ("control", "receipt", "routed"),
+    ("control", "replies"),
     ("gateway", "handled"),
     ("gateway", "ledger", "taken"),
     ("gateway", "ledger", "ingress", "routed"),
@@ -139,6 +154,8 @@ CORRUPTIONS = [
     ("gateway", "ledger", "egress", "delivered"),
     ("gateway", "ledger", "egress", "failed"),
     ("gateway", "ledger", "egress", "in_flight"),
+    ("gateway", "ledger", "egress", "dropped", "overflow"),
+    ("gateway", "ledger", "denied_by_rule", "authorization"),
     ("gateway", "ledger", "links", 0, "egress", "delivered"),
 ]
 

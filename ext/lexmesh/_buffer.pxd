@@ -30,8 +30,9 @@ cdef inline bint reserve(Buffer* buffer, Py_ssize_t extra) noexcept nogil:
 
 cdef inline void append(Buffer* buffer, const void* data, Py_ssize_t length) noexcept nogil:
     """Copies bytes in; the caller has reserved the room."""
-    memcpy(buffer.ptr + buffer.len, data, <size_t>length)
-    buffer.len += length
+    if length:      # memcpy must not be given NULL, even for nothing (C11 section 7.24.1)
+        memcpy(buffer.ptr + buffer.len, data, <size_t>length)
+        buffer.len += length
 
 
 cdef inline void append_span(Buffer* buffer, Span data) noexcept nogil:

@@ -21,7 +21,7 @@ cdef class HandlerEndpoint(Endpoint):
         core: the node's pipeline.
         handler: what the user registered; kept to find the subscription again.
         call: callable(event, source) that calls it and returns its result or an awaitable.
-        on_awaitable: callable(coroutine, endpoint, event) that sees to it that the coroutine runs.
+        on_awaitable: callable(coroutine) -> bool that sees to it that the coroutine runs; false if there is no room.
         on_result: callable(result, event, source) for results other than None.
         on_failed: callable(endpoint, exception, event).
     """
@@ -45,9 +45,13 @@ cdef class HandlerEndpoint(Endpoint):
         except Exception as error:
             self.core.cause_depth = outer
             return self._failed(subject, error, event)
-        self.core.cause_depth = outer
+        finally:
+            self.core.cause_depth = outer
         if result is not None and hasattr(result, "__await__"):
-            self.on_awaitable(self._awaited(result, cause, source), self, event)
+            awaited = self._awaited(result, cause, source)
+            if not self.on_awaitable(awaited):
+                awaited.close()
+                self._abandon(result, subject)
             return 0
         return self._finish(subject, result, cause, source)
 
@@ -68,6 +72,7 @@ cdef class HandlerEndpoint(Endpoint):
 
     async def _awaited(self, result, StreamEvent event, Endpoint source):
         """Awaits an async handler. The subject is looked up again: a pointer may not live in a coroutine's frame."""
+        outer = cause_depth.get()       # of a caller that awaits this in its own context
         cause_depth.set(event.env.depth + 1)
         try:
             result = await result
@@ -78,7 +83,12 @@ cdef class HandlerEndpoint(Endpoint):
             self._failed(self.core.router.find(event.env.event_type), error, event)
         else:
             self._finish(self.core.router.find(event.env.event_type), result, event, source)
+        finally:
+            cause_depth.set(outer)
 
-    def abandon(self, StreamEvent event not None):
+    cdef int _abandon(self, object awaitable, Subject* subject) except -1:
         """Counts an async call as dropped that there was no room to run."""
-        self.drop(self.core.router.find(event.env.event_type), Drop.OVERFLOW, 1)
+        self.drop(subject, Drop.OVERFLOW, 1)
+        if hasattr(awaitable, "close"):     # a coroutine that is only let go warns that nobody awaited it
+            awaitable.close()
+        return 0

@@ -9,6 +9,7 @@ from lexmesh._span cimport Span
 
 cdef enum:
     BATCH_MARGIN = 65536    # bytes that a batch may have over max_message_size
+    MAX_PONGS = 1024        # pings answered while the peer reads none of the answers
 
 
 cdef class Link(WSListener):
@@ -20,10 +21,12 @@ cdef class Link(WSListener):
     cdef int partial_type           # its opcode; 0 when no message is in parts
     cdef int fragments
     cdef int max_fragments
+    cdef int pongs                  # sent since the peer last took all that was written
     cdef bint closing               # a close frame went out: what still arrives is not looked at
 
     cdef int _fragment(self, WSFrame frame) except -1
     cdef int _message(self, int opcode, Span payload) except -1
     cdef int _batch(self, Span batch) except -1
     cdef inline Py_ssize_t _largest(self, int opcode) noexcept
+    cdef int _pong(self, WSTransport transport, WSFrame frame) except -1
     cdef int _close(self, int code, str reason) except -1

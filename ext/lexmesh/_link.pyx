@@ -82,6 +82,8 @@ cdef class Link(WSListener):
                 self._close(PROTOCOL_ERROR, "a continuation of nothing")
             else:
                 self._fragment(frame)
+        elif opcode == WSMsgType.PING:
+            self._pong(transport, frame)
         elif opcode == WSMsgType.CLOSE:
             self.closing = True
             self.owner.on_closed_by_peer(self, frame.get_close_code(), frame.get_close_reason() or "")
@@ -127,6 +129,15 @@ cdef class Link(WSListener):
                 self.core._malformed(status, at, self.outbox)
                 return 0
             self.core.take(event, PROTO, self.outbox, now)
+        return 0
+
+    cdef int _pong(self, WSTransport transport, WSFrame frame) except -1:
+        """Answers a ping (RFC 6455, section 5.5.3), unless the peer pings on and on and reads nothing."""
+        if transport._tr_get_write_buffer_size() == 0:
+            self.pongs = 0
+        self.pongs += 1
+        if self.pongs <= MAX_PONGS:
+            transport.send_pong(frame.get_payload_as_bytes())
         return 0
 
     cdef int _close(self, int code, str reason) except -1:

@@ -9,7 +9,7 @@ from lexmesh._span cimport Span
 
 cdef enum:
     MAX_FRAMES = 64             # nesting of a payload; the decoder refuses more
-    MAX_KEY_SHOWN = 256         # bytes of a key kept for a path
+    MAX_KEY_SHOWN = 800         # bytes of a key kept for a path: 64 characters as surrogate escapes, and some
 
 
 cdef enum Root:

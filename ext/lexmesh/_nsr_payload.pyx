@@ -190,13 +190,20 @@ cdef class PayloadScanner(TextScanner):
 
 cdef str shown_key(bytes key, bint escaped):
     """A key as a part of a path: printable, and at most MAX_PART characters."""
-    text = key.decode("utf-8", "replace")
-    if escaped:
-        try:
-            text = json.loads(f'"{text}"')
-        except ValueError:
-            pass
+    text = without_escapes(key.decode("utf-8", "replace")) if escaped else key.decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "?" for c in text[:MAX_PART])
+
+
+cdef str without_escapes(str text):
+    """Decodes a JSON string's body that may have been cut off within an escape, or a pair of them."""
+    for cut in range(min(12, len(text)) + 1):
+        try:
+            decoded = json.loads(f'"{text[:len(text) - cut]}"')
+        except ValueError:
+            continue
+        if not decoded or not 0xD800 <= ord(decoded[-1]) <= 0xDBFF:
+            return decoded
+    return text
 
 
 cdef inline int lowest(uint64_t rules) noexcept nogil:

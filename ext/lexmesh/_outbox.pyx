@@ -47,8 +47,8 @@ cdef class Outbox(Endpoint):
 
     Args:
         core: the node's pipeline.
-        owner: has on_control(event), on_refused(outcome, reason, path, id), on_congestion(bool), on_overflow(),
-            on_blocked(source), schedule(outbox).
+        owner: has on_control(event), on_refused(outcome, reason, path, id), on_congestion(bool), on_drained(),
+            on_overflow(), on_blocked(source), schedule(outbox).
         overflow: one of OVERFLOW_POLICIES.
         limit: bytes that may wait here.
         age_limit: milliseconds that they may wait while the socket takes none.
@@ -104,7 +104,7 @@ cdef class Outbox(Endpoint):
         if not self._make_room(message.len, subject):
             return 0
         self.put(message, subject)
-        if self.overflow == BLOCK and self.out.len > self.limit:
+        if self.overflow == BLOCK and self.stuck and self.out.len > self.limit:
             self.owner.on_blocked(source)
         return 0
 
@@ -141,6 +141,8 @@ cdef class Outbox(Endpoint):
         describe(&env, fields, event_type, data, None, self.core.node_id or None, None, now_ms(), 0, self.own_seq, 0,
                  None, 0, reply_to)
         self._send_described(&env, NULL)
+        if self.stuck and self.out.len > self.limit:
+            self.owner.on_blocked(self)     # it asks and does not read the answers: hear no more of it until it does
         return f"{self.core.node_id}:0:{self.own_seq}"
 
     def publish(self, event_type, data, metadata, target_node, int64_t now, ttl, priority, reply_to, depth):
@@ -220,7 +222,7 @@ cdef class Outbox(Endpoint):
 
     cdef int _send_described(self, Envelope* env, Subject* subject) except -1:
         """Queues an envelope made in this process."""
-        cdef Buffer* out = &self.core.relay.proto if self.format == PROTO else &self.core.relay.json
+        cdef Buffer* out = &self.core.own
         out.len = 0
         if not (emit_proto(env, out) if self.format == PROTO else emit_json(env, out)):
             raise MemoryError
@@ -352,6 +354,8 @@ cdef class Outbox(Endpoint):
         self._settle(self.riding)
         self.flush()
         self._watch_congestion()
+        if self.record_count == 0:
+            self.owner.on_drained()
 
     cdef void _settle(self, Py_ssize_t count) noexcept:
         """Counts the first records as delivered."""
@@ -433,6 +437,11 @@ cdef class Outbox(Endpoint):
         if congested != self.congested:
             self.congested = congested
             self.owner.on_congestion(congested)
+
+    @property
+    def idle(self):
+        """Whether all that was put here has left."""
+        return self.record_count == 0
 
     @property
     def queued(self):

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from lexmesh._buffer cimport Buffer
 from lexmesh._codec cimport StreamEvent
 from lexmesh._envelope cimport Decoder, Envelope, Format
 from lexmesh._ledger cimport Ingress, Tally
@@ -23,6 +24,7 @@ cdef class Core:
     cdef public Py_ssize_t max_message_size
     cdef Decoder decoder
     cdef Relay relay
+    cdef Buffer own                     # scratch for what is sent to one link alone, perhaps in the midst of a relay
     cdef Windows windows
     cdef dict denials                   # rule: count
     cdef object middleware              # callable(event) -> event, None or awaitable; None when there is none
@@ -48,4 +50,4 @@ cdef class Core:
     cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *
     cdef Py_ssize_t _offer(self, Endpoint endpoint, Subject* subject, Endpoint source, object event) except -1
     cdef int _decode_own(self, Span message, Envelope* env) except -1
-    cdef Ingress _own(self, Span message, int64_t now) except *
+    cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *

@@ -55,10 +55,12 @@ cdef class Core:
         self.origin.epoch = epoch
         self.origin.name = node_id
         memset(&self.relay, 0, sizeof(Relay))
+        memset(&self.own, 0, sizeof(Buffer))
 
     def __dealloc__(self):
         release(&self.relay.json)
         release(&self.relay.proto)
+        release(&self.own)
 
     # -- the one pass --------------------------------------------------------------------------------------------
 
@@ -113,13 +115,13 @@ cdef class Core:
         rule = self.scanner.rule_name(&self.verdict)
         if not subject.reserved:
             self.denials[rule] = self.denials.get(rule, 0) + 1
-            source.refused(env, <int>DENIED, rule, self.scanner.path())
+        source.refused(env, <int>DENIED, rule, self.scanner.path())
         return False
 
     cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except *:
         """Why an allowed message does not go on: expired, looped or duplicate; ROUTED when it does."""
         if env.has & HAS_TTL and (env.ttl_ms == 0 or (env.has & HAS_TIMESTAMP
-                                                      and now >= env.timestamp + <int64_t>env.ttl_ms)):
+                                                      and now - <int64_t>env.ttl_ms >= env.timestamp)):
             return EXPIRED
         if env.depth > self.max_depth:
             return LOOPED
@@ -270,15 +272,16 @@ cdef class Core:
         try:
             encode_fields(&out, event_type, data, metadata, self.node_id or None, target_node, now,
                           self.origin.epoch, seq, depth, ttl, priority, reply_to)
-            outcome = self._own(span(out.ptr, out.len), now)
+            outcome = self._own(span(out.ptr, out.len), now, 0)
         finally:
             release(&out)
         return outcome_name(outcome), f"{self.node_id}:{self.origin.epoch}:{seq}"
 
-    cdef Ingress _own(self, Span message, int64_t now) except *:
+    cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *:
         """Takes in a message made in this process: what would be counted as malformed raises instead."""
         cdef Envelope env
         self._decode_own(message, &env)
+        env.depth = max(env.depth, depth)
         if env.source_node.len == 0 or same(env.source_node, self.name_span):
             if env.epoch == self.origin.epoch and env.seq > self.origin.seq:
                 self.origin.seq = env.seq
@@ -320,30 +323,33 @@ cdef class Core:
                           self.node_id or None, None, now, self.origin.epoch, self.origin.seq + 1,
                           request.env.depth + 1, None, 0, request.id)
             self._decode_own(span(out.ptr, out.len), &env)
-            self.origin.seq = env.seq
             subject = self.router.find(env.event_type)
+            if subject.reserved:
+                raise ValueError("the type of an answer must not be reserved")
+            self.origin.seq = env.seq
             self.origin.tally.taken += 1
             subject.tally.taken += 1
             if self._police(&env, subject, self.origin):
                 self.relay.env = &env
                 self.relay.has_json = self.relay.has_proto = False
-                outcome = ROUTED if self._offer(endpoint, subject, self.origin, None) else UNROUTABLE
+                outcome = ROUTED if self._offer(endpoint, subject, endpoint, None) else UNROUTABLE
             return outcome_name(self._count(outcome, subject, self.origin))
         finally:
             release(&out)
 
-    def process(self, StreamEvent event not None, int64_t now):
+    def process(self, StreamEvent event not None, int64_t now, uint32_t depth=0):
         """Takes in an event as if it had come from outside.
 
         Args:
             event: the event; it is encoded first, so that what is policed is what is handled.
             now: milliseconds since 1970-01-01 UTC.
+            depth: hops of what caused it, plus one; the event's own depth counts when it is greater.
 
         Returns:
             The outcome's name, or None while an async filter holds the message.
         """
         cdef bytes message = event.to_proto()
-        return outcome_name(self._own(bytes_span(message), now))
+        return outcome_name(self._own(bytes_span(message), now, max(depth, max(self.cause_depth, 0))))
 
     def feed(self, bytes message not None, str format, Endpoint source, int64_t now):
         """Takes in one message as bytes; what a transport without a compiled link calls.

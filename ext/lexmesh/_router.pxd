@@ -55,6 +55,7 @@ cdef class Router:
     cdef Py_ssize_t subject_count
     cdef Subject other              # the subject of messages beyond MAX_SUBJECTS
     cdef Subject unknown            # the subject of messages that could not be decoded
+    cdef Subject control            # the subject of all reserved messages, whatever their type
     cdef uint64_t generation
     cdef dict patterns              # subject pattern: list of Endpoint
     cdef dict named                 # node name: Endpoint

@@ -134,6 +134,8 @@ cdef class Router:
             raise MemoryError
         memset(&self.other, 0, sizeof(Subject))
         memset(&self.unknown, 0, sizeof(Subject))
+        memset(&self.control, 0, sizeof(Subject))
+        self.control.reserved = True
         self.generation = 1
         self.patterns = {}
         self.named = {}
@@ -159,6 +161,8 @@ cdef class Router:
 
     cdef Subject* _insert(self, Span name, uint64_t hash, size_t slot) noexcept nogil:
         cdef Subject* subject
+        if is_reserved(name):
+            return &self.control
         if self.subject_count >= MAX_SUBJECTS:
             return &self.other
         subject = <Subject*>PyMem_RawCalloc(1, sizeof(Subject) + <size_t>name.len)
@@ -167,7 +171,6 @@ cdef class Router:
         memcpy(<uint8_t*>subject + sizeof(Subject), name.ptr, <size_t>name.len)
         subject.name = span(<uint8_t*>subject + sizeof(Subject), name.len)
         subject.hash = hash
-        subject.reserved = is_reserved(name)
         self.slots[slot] = subject
         self.subject_count += 1
         return subject
@@ -249,6 +252,7 @@ cdef class Router:
         memset(&total, 0, sizeof(Tally))
         add(&total, &self.other.tally)
         add(&total, &self.unknown.tally)
+        add(&total, &self.control.tally)
         for i in range(SUBJECT_SLOTS):
             if self.slots[i] != NULL:
                 add(&total, &self.slots[i].tally)

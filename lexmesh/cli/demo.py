@@ -51,8 +51,9 @@ async def run_demo(seconds: float, *, as_json: bool) -> int:
 
 async def _start(nodes: Nodes) -> None:
     gateway = await nodes[GATEWAY].start()
-    await nodes[CONTROL].start(gateway["url"])  # first, for it counts every reading
-    await nodes[SENSOR].start(gateway["url"])
+    clients = (nodes[SENSOR], nodes[CONTROL])
+    await asyncio.gather(*(client.start(gateway["url"]) for client in clients))
+    await asyncio.gather(*(client.ask("go") for client in clients))  # not before both are subscribed
 
 
 async def _close_accounts(nodes: Nodes) -> Accounts:

@@ -18,10 +18,12 @@ from ..errors import LexmeshError
 from ..transports.loop import run
 from .demo_roles import GATEWAY, SENSOR, Node
 from .exits import FAILURE, OK, complain
+from .lines import read_blocks, split_lines
 
 __all__ = ["play"]
 
 STATUS_SECONDS: Final = 0.25
+LONGEST_ORDER: Final = 100
 
 
 def role(name: str, arguments: Sequence[str]) -> Node:
@@ -45,7 +47,7 @@ async def play(node: Node) -> None:
     reporter = asyncio.create_task(_report_status(node))
     try:
         async for order in _orders():
-            if order in ("quiet", "settle", "end"):
+            if order in ("go", "quiet", "settle", "end"):
                 _report(order, await getattr(node, order)())
             if order == "end":
                 break
@@ -69,8 +71,10 @@ async def _orders() -> AsyncIterator[str]:
     arrived: asyncio.Queue[str | None] = asyncio.Queue()
 
     def read() -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(arrived.put_nowait, line.strip())
+        # Not sys.stdin, whose lock the interpreter would wait for at its end.
+        for lines in split_lines(read_blocks(0), LONGEST_ORDER):
+            for line in lines:
+                loop.call_soon_threadsafe(arrived.put_nowait, line.decode())
         loop.call_soon_threadsafe(arrived.put_nowait, None)
 
     threading.Thread(target=read, name="lexmesh-orders", daemon=True).start()

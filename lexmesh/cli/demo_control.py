@@ -81,9 +81,13 @@ class ControlNode:
         self._stop = asyncio.Event()
 
     async def start(self) -> dict[str, Any]:
-        """Connects and begins the scenario."""
+        """Connects and listens for readings."""
         await self._client.connect()
         await self._client.subscribe(*READING_TYPES, handler=self._on_reading)
+        return {}
+
+    async def go(self) -> dict[str, Any]:
+        """Begins the scenario."""
         self._scenario = asyncio.create_task(self._play())
         return {}
 

@@ -32,8 +32,12 @@ class GatewayNode:
         """The ledger."""
         return {"ledger": self._server.ledger(), "handled": self._handled}
 
+    async def go(self) -> dict[str, Any]:
+        """Nothing to begin: a gateway only answers."""
+        return {}
+
     async def quiet(self) -> dict[str, Any]:
-        """Nothing to stop: a gateway only answers."""
+        """Nothing to stop either."""
         return self.status()
 
     async def settle(self) -> dict[str, Any]:

@@ -78,11 +78,12 @@ def checks(accounts: Accounts) -> list[Check]:
 
 def _sent(accounts: Accounts) -> list[Check]:
     sensor, control, ledger = accounts.sensor, accounts.control, accounts.ledger
+    sent = sensor["sent"] + control["sent"]
     decided = sum(ledger["ingress"].values()) + ledger["undecided"]
     return [
         Check("sensor: published here = taken by the gateway", sensor["published"], sensor["receipt"]["taken"]),
         Check("control: published here = taken by the gateway", control["published"], control["receipt"]["taken"]),
-        Check("sent by all clients = taken by the gateway", sensor["sent"] + control["sent"], ledger["taken"]),
+        Check("sent by the clients + replies of the gateway = taken", sent + control["replies"], ledger["taken"]),
         Check(
             "taken = sum of ingress outcomes", ledger["taken"], sum(ledger["ingress"].values()) + ledger["undecided"]
         ),
@@ -105,14 +106,17 @@ def _delivered(accounts: Accounts) -> list[Check]:
     egress = ledger["egress"]
     settled = egress["delivered"] + egress["failed"] + sum(egress["dropped"].values()) + egress["in_flight"]
     links = {link["name"]: link["egress"]["delivered"] for link in ledger["links"]}
-    readings = sensor["published"]
-    commands = control["receipt"]["routed"]
+    readings, commands = sum(control["handled"].values()), sum(sensor["handled"].values())
     return [
         Check("offered = delivered + dropped + failed + in flight", egress["offered"], settled),
         Check("in flight at the end", egress["in_flight"], 0),
         Check("sensor: received = delivered to it", sensor["received"], links.get(SENSOR)),
         Check("control: received = delivered to it", control["received"], links.get(CONTROL)),
-        Check("readings published = readings in control's handler", readings, sum(control["handled"].values())),
-        Check("bio syncs answered + the rest handled = handled by the gateway", commands, accounts.gateway["handled"]),
+        Check("sensor: readings routed = readings in control's handler", sensor["receipt"]["routed"], readings),
+        Check(
+            "control: routed = in the gateway's handlers + commands in the sensor's",
+            control["receipt"]["routed"],
+            accounts.gateway["handled"] + commands,
+        ),
         Check("the gateway's own verdict", ledger["balanced"], True),
     ]

@@ -15,7 +15,10 @@ class Node(Protocol):
     """What a role does; each order's answer is reported."""
 
     async def start(self) -> dict[str, Any]:
-        """Begins the node's work and tells what others need to know of it."""
+        """Listens or connects, and tells what others need to know of it."""
+
+    async def go(self) -> dict[str, Any]:
+        """Begins to send; everyone listens by now."""
 
     def status(self) -> dict[str, Any]:
         """What the node has counted so far."""

@@ -63,10 +63,14 @@ class SensorNode:
         self._stop = asyncio.Event()
 
     async def start(self) -> dict[str, Any]:
-        """Connects and begins to stream."""
+        """Connects and listens for commands."""
         psutil.cpu_percent()  # the first reading is 0 by definition: it begins the interval
         await self._client.connect()
         await self._client.subscribe(EventType.CLIMATE_CONTROL, handler=self._on_command)
+        return {}
+
+    async def go(self) -> dict[str, Any]:
+        """Begins to stream."""
         self._stream = asyncio.create_task(self._publish_readings())
         return {}
 

@@ -45,43 +45,54 @@ def plain_line(statuses: Statuses) -> str:
         counted = (
             f"taken {ledger['taken']}, delivered {ledger['egress']['delivered']}, denied {ledger['ingress']['denied']}"
         )
-    return f"{counted}; {_now(statuses[SENSOR])}"
+    latest = _now(statuses[SENSOR])
+    return f"{counted}; {latest}" if latest else counted
 
 
 def show_ledger(accounts: Accounts, done: Sequence[Check]) -> None:
-    """Prints the sums and their verdict.
+    """Prints the sums and their verdict: a table on a terminal, else a line each.
 
     Args:
         accounts: the final reports.
         done: every check, with both of its sides.
     """
     console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(_ledger_table(done))
+    else:
+        for check in done:
+            print(f"{_mark(check)}  {check.claim}: {_side(check.left)} / {_side(check.right)}")
     totals = accounts.totals()
+    print(
+        f"sent {totals['sent']}, delivered {totals['delivered']}, "
+        f"denied {totals['denied']} ({_by_rule(totals)}), dropped {totals['dropped']}"
+    )
+    print("balanced" if all(check.agrees for check in done) else "the sums do not agree")
+
+
+def _ledger_table(done: Sequence[Check]) -> Table:
     table = Table(title="ledger", title_justify="left")
     table.add_column("sum")
     table.add_column("one side", justify="right")
     table.add_column("other side", justify="right")
     table.add_column("")
     for check in done:
-        table.add_row(check.claim, _side(check.left), _side(check.right), "ok" if check.agrees else "DIFFERS")
-    console.print(table)
-    rules = ", ".join(f"{rule} {count}" for rule, count in sorted(totals["denied_by_rule"].items()))
-    console.print(
-        f"sent {totals['sent']}, delivered {totals['delivered']}, denied {totals['denied']} ({rules}), "
-        f"dropped {totals['dropped']}",
-        soft_wrap=True,
-    )
-    console.print("balanced" if all(check.agrees for check in done) else "the sums do not agree")
+        table.add_row(check.claim, _side(check.left, "\n"), _side(check.right, "\n"), _mark(check))
+    return table
 
 
-def _side(value: Any) -> str:
-    return (
-        "\n".join(f"{name} {count}" for name, count in sorted(value.items())) if isinstance(value, dict) else str(value)
-    )
+def _mark(check: Check) -> str:
+    return "ok" if check.agrees else "DIFFERS"
 
 
-def _by_rule(ledger: Mapping[str, Any]) -> str:
-    return ", ".join(f"{rule} {count}" for rule, count in sorted(ledger["denied_by_rule"].items()))
+def _side(value: Any, separator: str = ", ") -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    return separator.join(f"{name} {count}" for name, count in sorted(value.items()))
+
+
+def _by_rule(counts: Mapping[str, Any]) -> str:
+    return _side(counts["denied_by_rule"])
 
 
 def _now(status: Mapping[str, Any]) -> str:

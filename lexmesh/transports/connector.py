@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 ATTEMPT_SECONDS = 10.0
 READ_BUFFER = 64 * 1024
-CLOSE_SECONDS = 2.0
 
 
 class Connector:
@@ -42,6 +41,7 @@ class Connector:
         self._reconnect = reconnect
         self._backoff = Backoff()
         self._stopped = False
+        self._connecting = False
         self._retry: asyncio.Task[None] | None = None
         self._last_epoch = 0
         self.session: Session | None = None
@@ -50,8 +50,13 @@ class Connector:
     async def connect(self, timeout: float) -> None:
         """Connects once; raises ConnectError or HandshakeError."""
         self._stopped = False
-        session = await self._attempt(timeout)
-        self.session = session
+        self._connecting = True
+        try:
+            session = await self._attempt(timeout)
+            if session is not self.session:
+                raise HandshakeError(self._url, f"closed at once: {session.close_code} {session.close_reason}".strip())
+        finally:
+            self._connecting = False
         self.connections += 1
         self._client.state_changed("connected", self._url)
 
@@ -63,13 +68,10 @@ class Connector:
             self._retry = None
         session = self.session
         if session is not None:
-            deadline = time.monotonic() + self._client.config.drain_seconds
             session.outbox.flush()
-            while session.outbox.queued and session.is_open and time.monotonic() < deadline:
-                await asyncio.sleep(0.002)
+            await session.drained(self._client.config.drain_seconds)
             session.close(1000)
-            while session.is_open and time.monotonic() < deadline + CLOSE_SECONDS:
-                await asyncio.sleep(0.002)
+            await session.ended.wait()
         self._client.state_changed("closed", "")
 
     def lost(self, session: Session) -> None:
@@ -77,7 +79,7 @@ class Connector:
         if session is not self.session:
             return
         self.session = None
-        if self._stopped:
+        if self._stopped or self._connecting:
             return
         self._client.state_changed("disconnected", f"{session.close_code} {session.close_reason}".strip())
         if self._reconnect:
@@ -117,6 +119,7 @@ class Connector:
                     extra_headers={"Sec-WebSocket-Protocol": self._subprotocol},
                     max_frame_size=self._client.config.max_message_size + MAX_FRAME_MARGIN,
                     read_buffer_init_size=READ_BUFFER,
+                    enable_auto_pong=False,
                     max_redirects=0,
                     websocket_handshake_timeout=timeout,
                     logger_name=logging.getLogger("lexmesh.frames"),

@@ -41,16 +41,18 @@ class _Peer:
     def __init__(self) -> None:
         self.subjects: set[str] = set()
         self.denied_by_rule: dict[str, int] = {}
-        self.strikes = 0        # refusals since a message last passed
+        self.strikes: dict[str, int] = {}       # refusals by outcome since a message last passed
         self.passed = 0
         self.second = 0         # the second that `told` counts
         self.told = 0
 
-    def strike(self, passed: int) -> int:
-        """Counts a refusal; returns how many there were in a row."""
-        self.strikes = self.strikes + 1 if passed == self.passed else 1
-        self.passed = passed
-        return self.strikes
+    def strike(self, outcome: str, passed: int) -> int:
+        """Counts a refusal; returns how many of its kind there were since a message passed."""
+        if passed != self.passed:
+            self.strikes.clear()
+            self.passed = passed
+        self.strikes[outcome] = self.strikes.get(outcome, 0) + 1
+        return self.strikes[outcome]
 
     def may_tell(self, now: int) -> bool:
         """Whether one more refusal may be told this second; `now` in milliseconds."""
@@ -112,7 +114,7 @@ class GatewayProtocol:
         peer = self._peers.get(session)
         if peer is None or outcome not in ("denied", "malformed"):
             return
-        strikes = peer.strike(session.outbox.passed)
+        strikes = peer.strike(outcome, session.outbox.passed)
         if outcome == "denied":
             peer.denied_by_rule[reason] = peer.denied_by_rule.get(reason, 0) + 1
         if outcome == "malformed" and strikes > MAX_MALFORMED_IN_A_ROW:
@@ -167,9 +169,13 @@ class GatewayProtocol:
         session.send(ACK, self.receipt(session), reply_to=id)
 
     def receipt(self, session: Session) -> dict[str, Any]:
-        """What became of all messages of a connection so far, by outcome, and of denied ones by rule."""
+        """What became of all messages of a connection so far, by outcome, and of denied ones by rule.
+
+        Rules are listed as values: as keys, a name such as `consent-override` would itself break the rule.
+        """
         ingress = session.outbox.counts()["ingress"]
-        return {"taken": sum(ingress.values()), **ingress, "denied_by_rule": self._peers[session].denied_by_rule}
+        denied = [[rule, count] for rule, count in self._peers[session].denied_by_rule.items()]
+        return {"taken": sum(ingress.values()), **ingress, "denied_by_rule": denied}
 
     def _error(self, session: Session, id: str, reason: str) -> None:
         session.send(ERROR, {"outcome": "refused", "reason": reason}, reply_to=id)

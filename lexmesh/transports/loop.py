@@ -8,6 +8,14 @@ import sys
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+try:
+    if sys.platform == "win32":
+        import winloop as fast_loop
+    else:
+        import uvloop as fast_loop
+except ImportError:
+    fast_loop = None
+
 T = TypeVar("T")
 
 
@@ -20,14 +28,7 @@ class Startable(Protocol):
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine on uvloop (Windows: winloop) where there is one, else on asyncio's own loop."""
-    try:
-        if sys.platform == "win32":
-            import winloop as fast_loop
-        else:
-            import uvloop as fast_loop
-    except ImportError:
-        return asyncio.run(main)
-    return fast_loop.run(main)  # type: ignore[no-any-return, unused-ignore]
+    return asyncio.run(main) if fast_loop is None else fast_loop.run(main)
 
 
 async def until_signal(server: Startable) -> None:

@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
-from lexmesh._codec import StreamEvent
-from lexmesh._handlers import HandlerEndpoint
 from lexmesh._router import Endpoint
 
 BACKLOG_FACTOR = 64
@@ -29,15 +27,15 @@ class HandlerRunner:
         self._in_order: dict[Endpoint, deque[Awaitable[Any]]] = {}
         self._filters: set[asyncio.Task[Any]] = set()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any], endpoint: HandlerEndpoint, event: StreamEvent) -> None:
-        """Runs a handler's coroutine when there is a place; drops it when too many wait already."""
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> bool:
+        """Runs a handler's coroutine when there is a place; false when too many wait already."""
         if len(self._tasks) < self._places:
             self._start(coroutine)
         elif len(self._backlog) < BACKLOG_FACTOR * self._places:
             self._backlog.append(coroutine)
         else:
-            coroutine.close()
-            endpoint.abandon(event)
+            return False
+        return True
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -87,6 +85,9 @@ class HandlerRunner:
         tasks = [*self._tasks, *self._filters]
         backlog, self._backlog = self._backlog, deque()
         tasks += [asyncio.ensure_future(coroutine) for coroutine in backlog]
+        for queue in self._in_order.values():
+            tasks += [asyncio.ensure_future(awaitable) for awaitable in queue]
+            queue.clear()
         await asyncio.sleep(0)      # a coroutine must have begun to count its own cancellation
         for task in tasks:
             task.cancel()

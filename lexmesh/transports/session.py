@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from picows import WSCloseCode
 
@@ -68,6 +69,8 @@ class Session:
         self.close_reason = ""
         self.is_open = False
         self.welcomed = False
+        self.ended = asyncio.Event()
+        self._drained = asyncio.Event()
         self._blocking: set[Session] = set()
         self._blocked_by = 0
 
@@ -101,17 +104,19 @@ class Session:
             self.outbox.close()
         self.is_open = False
         self.unblock()
+        self._drained.set()
+        self.ended.set()
         self.owner.session_closed(self)
 
     def on_closed_by_peer(self, link: Link, code: int, reason: str) -> None:
         """The peer sent a close frame: answer it with its own code and end (RFC 6455, section 5.5.1)."""
         self.close_code, self.close_reason = (code or 1005), reason
         self.outbox.flush()
-        if link.transport.is_close_frame_sent:
-            link.transport.disconnect()
-        else:
+        self.outbox.close()
+        if not link.transport.is_close_frame_sent:
             link.transport.send_close(WSCloseCode(code) if code in _KNOWN_CODES else WSCloseCode.OK)
-            link.transport.disconnect()
+        link.transport.disconnect()
+        asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
 
     def close_link(self, link: Link, code: int, reason: str) -> None:
         """The compiled link found a reason to close."""
@@ -130,6 +135,10 @@ class Session:
         if not congested:
             self.unblock()
         self.owner.session_congested(self, congested)
+
+    def on_drained(self) -> None:
+        """All that was queued has left."""
+        self._drained.set()
 
     def on_overflow(self) -> None:
         """The peer read too slowly for too long."""
@@ -182,8 +191,17 @@ class Session:
         self.close_code, self.close_reason = code, reason
         self.outbox.flush()
         self.link.stop_reading()
-        transport.send_close(code, reason.encode()[:123].decode(errors="ignore"))
+        # Any number goes on the wire; the enum has only those of RFC 6455.
+        transport.send_close(cast(WSCloseCode, code), reason.encode()[:123].decode(errors="ignore"))
+        self.outbox.close()     # nothing may follow a close frame (RFC 6455, section 5.5.1)
         asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
+
+    async def drained(self, seconds: float) -> None:
+        """Waits until all that was queued has left, but no longer than so many seconds."""
+        self._drained.clear()
+        if self.is_open and not self.outbox.idle:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drained.wait(), seconds)
 
     def _abort(self) -> None:
         transport = self.link.transport
@@ -191,4 +209,4 @@ class Session:
             transport.disconnect(graceful=False)
 
 
-_KNOWN_CODES = frozenset(int(code) for code in WSCloseCode) - {0, 1006}
+_KNOWN_CODES = frozenset(code.value for code in WSCloseCode) - {0, 1006}

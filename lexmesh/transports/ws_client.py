@@ -247,7 +247,7 @@ class WebSocketClient:
         id = self._open().outbox.send(protocol.FLUSH)
         receipt = (await self._answer(id, "flush", timeout)).data
         self._confirmed = max(self._confirmed, sent)
-        return dict(receipt)
+        return {**receipt, "denied_by_rule": dict(receipt["denied_by_rule"])}
 
     async def request(self, event_type: str, data: Any = None, *, timeout: float = 10.0, **fields: Any) -> StreamEvent:
         """Publishes an event and waits for the reply to it.
@@ -359,7 +359,9 @@ class WebSocketClient:
             waiting.set_result(event)
 
     def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None:
-        """A message from the gateway was not routed here; the ledger has it."""
+        """A message from the gateway was not routed here; the ledger has it unless it was a reserved one."""
+        if outcome == "denied":
+            logger.warning("denied a message of the gateway: %s at %s", reason, path)
 
     def session_congested(self, session: Session, congested: bool) -> None:
         """The queue towards the gateway passed its soft limit."""
@@ -376,7 +378,7 @@ class WebSocketClient:
 
     def _open(self) -> Session:
         session = self._session
-        if session is None:
+        if session is None or session.outbox.closed:
             raise DisconnectedError(1006, "not connected")
         return session
 

@@ -23,6 +23,7 @@ from lexmesh.nsr import NsrPolicy
 from lexmesh.pipeline import Outcome, StreamPipeline
 from lexmesh.transports import handshake
 from lexmesh.transports.gateway_protocol import GatewayProtocol
+from lexmesh.transports.loop import run_until_signal
 from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.session import Session
 from lexmesh.transports.turn import TurnFlusher
@@ -80,6 +81,7 @@ class WebSocketServer:
         self._sessions: set[Session] = set()
         self._handshakes = 0
         self._last_epoch = self._started_ms
+        self._stopping = False
         self._server: asyncio.Server | None = None
         self._runner = HandlerRunner(self.config.handler_concurrency)
 
@@ -93,6 +95,7 @@ class WebSocketServer:
             TransportError: if the address cannot be listened on.
         """
         loop = asyncio.get_running_loop()
+        self._stopping = False
         self.flusher = TurnFlusher(loop)
         self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
         try:
@@ -103,6 +106,7 @@ class WebSocketServer:
                 max_frame_size=self.config.max_message_size + MAX_FRAME_MARGIN,
                 websocket_handshake_timeout=HANDSHAKE_SECONDS,
                 read_buffer_init_size=READ_BUFFER,
+                enable_auto_pong=False,
                 logger_name=logging.getLogger("lexmesh.frames"),
                 backlog=1024,
             )
@@ -122,19 +126,20 @@ class WebSocketServer:
         if self._server is None:
             return
         server, self._server = self._server, None
+        self._stopping = True
         server.close()
         self._sweeper.cancel()
-        deadline = time.monotonic() + (self.config.drain_seconds if seconds is None else seconds)
-        for session in self._sessions:
+        seconds = self.config.drain_seconds if seconds is None else seconds
+        deadline = time.monotonic() + seconds
+        sessions = list(self._sessions)
+        for session in sessions:
             session.link.stop_reading()
-        await self._runner.finish(max(0.0, deadline - time.monotonic()))
+        await self._runner.finish(seconds)
         self.flusher.flush()
-        while any(session.outbox.queued for session in self._sessions) and time.monotonic() < deadline:
-            await asyncio.sleep(0.005)
-        for session in list(self._sessions):
+        await asyncio.gather(*(session.drained(max(0.0, deadline - time.monotonic())) for session in sessions))
+        for session in sessions:
             session.close(1001, "going away")
-        while self._sessions:
-            await asyncio.sleep(0.005)
+        await asyncio.gather(*(session.ended.wait() for session in sessions))
 
     async def serve_forever(self) -> None:
         """Starts, and serves until cancelled."""
@@ -143,8 +148,6 @@ class WebSocketServer:
 
     def run(self) -> None:
         """Serves until SIGINT or SIGTERM, then drains; for plain scripts."""
-        from lexmesh.transports.loop import run_until_signal
-
         run_until_signal(self)
 
     async def __aenter__(self) -> Self:
@@ -272,7 +275,8 @@ class WebSocketServer:
 
     def session_congested(self, session: Session, congested: bool) -> None:
         """A queue passed its soft limit."""
-        self._protocol.congested(session, congested)
+        if self.config.overflow in ("disconnect", "block"):     # where messages are dropped, nobody waits for room
+            self._protocol.congested(session, congested)
 
     def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         path = handshake.path_of(request)
@@ -284,6 +288,8 @@ class WebSocketServer:
             return handshake.page(*make())
         if path != "/":
             return handshake.refused(HTTPStatus.NOT_FOUND, "no such path: the gateway is at /")
+        if self._stopping:
+            return handshake.refused(HTTPStatus.SERVICE_UNAVAILABLE, "going away")
         if len(self._sessions) >= self.config.max_connections:
             return handshake.refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
         handshake.normalise_connection(request)
