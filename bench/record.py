@@ -1,6 +1,6 @@
 """Keeps what matters of a pytest-benchmark run as bench/record/<date>-<machine>.json.
 
-    python bench/record.py build/bench.json bench/record
+python bench/record.py build/bench.json bench/record
 """
 
 import json

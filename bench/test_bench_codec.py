@@ -11,7 +11,7 @@ import orjson
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from lexmesh import _codec
+from lexmesh._batch import decode_batch, encode_batch
 from lexmesh._codec import StreamEvent
 
 READING = {"temperature": 21.5, "humidity": 64, "unit": "celsius", "site": "greenhouse-north"}
@@ -179,6 +179,6 @@ def test_encode_by_orjson(benchmark: BenchmarkFixture) -> None:
 
 @pytest.mark.benchmark(group="batch of 128")
 def test_decode_batch_and_read_the_types(benchmark: BenchmarkFixture) -> None:
-    raw = _codec.encode_batch([event()] * 128)
-    assert [one.event_type for one in _codec.decode_batch(raw)] == ["sensor_reading"] * 128
-    benchmark(lambda: [one.event_type for one in _codec.decode_batch(raw)])
+    raw = encode_batch([event()] * 128)
+    assert [one.event_type for one in decode_batch(raw)] == ["sensor_reading"] * 128
+    benchmark(lambda: [one.event_type for one in decode_batch(raw)])

@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lexmesh._codec import StreamData, StreamEvent, decode_batch, encode_batch
+    from lexmesh._batch import decode_batch, encode_batch
+    from lexmesh._codec import StreamEvent
+    from lexmesh._reading import StreamData
     from lexmesh.config import MeshConfig
     from lexmesh.errors import (
         ConfigError,
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from lexmesh.transports.websocket import WebSocketClient, WebSocketServer
 
 _HOMES = {
-    "lexmesh._codec": ("StreamData", "StreamEvent", "decode_batch", "encode_batch"),
+    "lexmesh._batch": ("decode_batch", "encode_batch"),
+    "lexmesh._codec": ("StreamEvent",),
+    "lexmesh._reading": ("StreamData",),
     "lexmesh.config": ("MeshConfig",),
     "lexmesh.errors": (
         "ConfigError",

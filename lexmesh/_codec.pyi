@@ -1,11 +1,8 @@
 """The event that Python sees: decoded field by field, when a field is read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
-from typing_extensions import disjoint_base
-
-@disjoint_base
 class StreamEvent:
     """An event: a subject, its data, and where it comes from."""
 
@@ -48,32 +45,3 @@ class StreamEvent:
     def from_json(cls, message: bytes) -> Self: ...
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: None  # type: ignore[assignment]
-
-class StreamData(StreamEvent):
-    """A reading: an event whose type is a data type and whose data is the value."""
-
-    def __init__(
-        self,
-        data_type: str,
-        value: Any = None,
-        *,
-        source_node: str = "",
-        target_node: str = "",
-        metadata: Mapping[str, str] | None = None,
-        timestamp: int | None = None,
-        id: str = "",
-        depth: int = 0,
-        ttl: int | None = None,
-        priority: int = 0,
-        reply_to: str = "",
-    ) -> None: ...
-    data_type: str
-    value: Any
-
-@disjoint_base
-class Fields:
-    """Keeps Python values alive for the compiled modules that point into them."""
-
-def encode_batch(events: Iterable[StreamEvent]) -> bytes: ...
-def decode_batch(batch: bytes) -> list[StreamEvent]: ...
-def strict_json(text: bytes) -> None: ...

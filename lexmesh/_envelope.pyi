@@ -1,7 +1,4 @@
-"""A message's fields as spans, for the other compiled modules; its face for Python is `lexmesh._codec`."""
+"""A message's fields as spans, for the other compiled modules."""
 
-from typing_extensions import disjoint_base
-
-@disjoint_base
-class Decoder:
-    """Finds the fields of one message at a time."""
+class Scratch:
+    """What a decoder writes; reused for every message."""

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,8 +15,7 @@ class HandlerEndpoint(Endpoint):
         core: Core,
         handler: object,
         call: Callable[[StreamEvent, Endpoint], Any],
-        on_awaitable: Callable[..., None] | None,
+        on_awaitable: Callable[[Coroutine[Any, Any, Any]], bool] | None,
         on_result: Callable[[Any, StreamEvent, Endpoint], None] | None,
         on_failed: Callable[[HandlerEndpoint, Exception, StreamEvent], None] | None,
     ) -> None: ...
-    def abandon(self, event: StreamEvent) -> None: ...

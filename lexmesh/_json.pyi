@@ -1,7 +1,6 @@
-"""Strict JSON for the other compiled modules; its face for Python is `lexmesh._codec.strict_json`."""
+"""Strict JSON: a walk that refuses what two parsers could read differently."""
 
-from typing_extensions import disjoint_base
-
-@disjoint_base
 class Walker:
     """Scratch space of the strict walk; one per decoder, reused for every message."""
+
+def strict_json(text: bytes) -> None: ...

@@ -2,13 +2,14 @@ from typing import Any, Final
 
 from picows import WSTransport
 
+from lexmesh._backlog import Backlog
 from lexmesh._pipeline import Core
-from lexmesh._router import Endpoint
 
 OVERFLOW_POLICIES: Final[tuple[str, ...]]
 
-class Outbox(Endpoint):
+class Outbox(Backlog):
     owner: Any
+    format: int
     congested: bool
     def __init__(self, core: Core, owner: object, overflow: str, limit: int, age_limit: int) -> None: ...
     def open(self, transport: WSTransport, proto: bool, masked: bool, epoch: int) -> None: ...
@@ -34,5 +35,3 @@ class Outbox(Endpoint):
     def give_up(self) -> None: ...
     @property
     def queued(self) -> int: ...
-    @property
-    def idle(self) -> bool: ...

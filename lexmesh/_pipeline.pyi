@@ -1,21 +1,14 @@
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Final
 
 from lexmesh._codec import StreamEvent
+from lexmesh._intake import Intake
 from lexmesh._nsr import Scanner
-from lexmesh._router import Endpoint, Router
+from lexmesh._router import Endpoint
 
-class Core:
-    node_id: str
-    router: Router
-    scanner: Scanner
-    max_message_size: int
-    origin: Endpoint
-    awaited: set[str]
-    reply_endpoint: Endpoint | None
-    def __init__(
-        self, scanner: Scanner, node_id: str, epoch: int, max_depth: int, max_message_size: int
-    ) -> None: ...
+INGRESS_NAMES: Final[tuple[str, ...]]
+
+class Core(Intake):
     def publish(
         self,
         event_type: str,
@@ -29,7 +22,7 @@ class Core:
         depth: int = 0,
     ) -> tuple[str | None, str]: ...
     def reply(self, endpoint: Endpoint, request: StreamEvent, data: dict[str, Any], now: int) -> str: ...
-    def process(self, event: StreamEvent, now: int) -> str | None: ...
+    def process(self, event: StreamEvent, now: int, depth: int = 0) -> str | None: ...
     def feed(self, message: bytes, format: str, source: Endpoint, now: int) -> str | None: ...
     def set_middleware(
         self,

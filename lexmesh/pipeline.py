@@ -11,9 +11,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from lexmesh._codec import StreamData, StreamEvent
+from lexmesh._codec import StreamEvent
 from lexmesh._handlers import HandlerEndpoint, cause_depth
 from lexmesh._pipeline import Core
+from lexmesh._reading import StreamData
 from lexmesh._router import Endpoint
 from lexmesh.events import EventType
 from lexmesh.failures import FailureLog
@@ -174,7 +175,7 @@ class StreamPipeline:
         token = _collector.set(collector)
         try:
             status = self.core.process(event, event.timestamp if now is None else now, cause_depth.get())
-            for awaitable in collector:     # which grows while handlers publish
+            for awaitable in collector:  # which grows while handlers publish
                 result = await awaitable
                 status = status or result
         finally:

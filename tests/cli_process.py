@@ -1,5 +1,6 @@
 """The command line as its users have it: a process with pipes, ports and signals."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -87,7 +88,8 @@ class Running:
         if number is not None:
             self.process.send_signal(number)
         if self.process.stdin is not None:
-            self.process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
         code = self.process.wait(PATIENCE)
         for thread in self._threads:
             thread.join()

@@ -21,7 +21,9 @@ def _letters(text: str, first: int, upper: bool = False) -> str:
     """Replaces a-z by 26 characters from `first` on."""
     text = text.upper() if upper else text
     base = ord("A" if upper else "a")
-    return "".join(chr(first + ord(c) - base) if c.isascii() and c.isalpha() and 0 <= ord(c) - base < 26 else c for c in text)
+    return "".join(
+        chr(first + ord(c) - base) if c.isascii() and c.isalpha() and 0 <= ord(c) - base < 26 else c for c in text
+    )
 
 
 def _between(separator: str) -> Callable[[str], str]:

@@ -20,7 +20,9 @@ def _varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def json_line(event_type: str, metadata: dict[str, str] | None = None, data: Any = None, ascii_only: bool = False) -> bytes:
+def json_line(
+    event_type: str, metadata: dict[str, str] | None = None, data: Any = None, ascii_only: bool = False
+) -> bytes:
     """A message as lexmesh.v1.json."""
     message = {"type": event_type, "metadata": metadata or {}, "data": data}
     return json.dumps(message, ensure_ascii=ascii_only).encode()

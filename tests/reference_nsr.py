@@ -307,7 +307,9 @@ def blobs(data: bytes) -> Iterator[bytes]:
         for run in re.findall(alphabet, data):
             if re.search(rb"[A-Za-z0-9][A-Z]", run) or (re.search(rb"[A-Z]", run) and re.search(rb"[0-9]", run)):
                 whole = run[: len(run) - 1] if len(run) % 4 == 1 else run
-                yield base64.urlsafe_b64decode(whole.translate(bytes.maketrans(b"+/", b"-_")) + b"=" * (-len(whole) % 4))
+                yield base64.urlsafe_b64decode(
+                    whole.translate(bytes.maketrans(b"+/", b"-_")) + b"=" * (-len(whole) % 4)
+                )
     for run in re.findall(rb"[0-9A-Fa-f]{8,}", data):
         yield bytes.fromhex(run[: len(run) // 2 * 2].decode())
         if len(run) % 2:
@@ -324,7 +326,9 @@ def is_plausible(data: bytes) -> bool:
 
 # -- JSON -----------------------------------------------------------------------------------------------------------
 
-TOKEN = re.compile(rb'[ \n\r\t:]*(?:"((?:[^"\\]|\\.)*)"([ \n\r\t]*:)?|([{}\[\],])|([^ \n\r\t"{}\[\],:]+)|(.?))', re.DOTALL)
+TOKEN = re.compile(
+    rb'[ \n\r\t:]*(?:"((?:[^"\\]|\\.)*)"([ \n\r\t]*:)?|([{}\[\],])|([^ \n\r\t"{}\[\],:]+)|(.?))', re.DOTALL
+)
 
 
 def tokens(data: bytes) -> Iterator[tuple[str, bytes, int]]:
@@ -571,7 +575,7 @@ class Reference:
     # -- payloads --
 
     def walk(self, data: bytes, key_want: Want, string_want: Want) -> None:
-        frames: list[str | int | None] = []     # a key, an index, or None for an object before its first key
+        frames: list[str | int | None] = []  # a key, an index, or None for an object before its first key
         joined: list[bytes] = []
         floor = 0
         for kind, raw, end in tokens(data):

@@ -45,7 +45,7 @@ def test_misuse_is_one_line_and_code_2(arguments: tuple[str, ...], words: str) -
 def test_version() -> None:
     result = lexmesh("--version")
     assert result.returncode == 0
-    assert re.fullmatch(rb"lexmesh \d+\.\d+\.\d+\S*\n", result.stdout)
+    assert re.fullmatch(rb"lexmesh \d\S*\n", result.stdout)
 
 
 def test_help_names_every_command() -> None:

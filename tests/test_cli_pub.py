@@ -1,5 +1,6 @@
 """`lexmesh pub`: lines in, messages out, and an account of each."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -61,6 +62,17 @@ def test_denied_and_unroutable_messages_are_counted_and_no_failure() -> None:
         assert (summary(result)["unroutable"], summary(result)["routed"]) == (3, 0)
         text = lexmesh("pub", running.url, "climate_control", given=b"1\n").stderr.decode()
         assert text.startswith("lexmesh: sent 1, routed 0, denied 1 (authorization 1), unroutable 0, lost 0 in ")
+
+
+def test_a_gateway_that_has_had_enough_is_not_asked_again() -> None:
+    with gateway() as running, Running("pub", running.url, "climate_control", "--json") as pub:
+        lines = b"".join(b"%d\n" % n for n in range(20_000))
+        with contextlib.suppress(BrokenPipeError):
+            pub.process.stdin.write(lines)
+            pub.process.stdin.close()
+        assert pub.end() == 1
+        assert "disconnected (1008)" in pub.text("stderr")
+        assert orjson.loads(pub.text("stdout"))["reconnects"] == 0
 
 
 def test_a_slow_input_leaves_line_by_line() -> None:

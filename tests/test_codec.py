@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Choices, choices, events, field, long_varint, message, pair
 
-from lexmesh._codec import StreamData, StreamEvent, decode_batch, encode_batch
+from lexmesh._batch import decode_batch, encode_batch
+from lexmesh._codec import StreamEvent
+from lexmesh._reading import StreamData
 from lexmesh.errors import MalformedError
 
 pytestmark = pytest.mark.core
@@ -34,7 +36,7 @@ STRICTER = {
     "a number or name is out of range",
     "no event type",
     "the event type is not a subject: tokens of printable characters between dots, no wildcard",
-    "a field has the wrong wire type",      # protobuf files such a field under the unknown ones
+    "a field has the wrong wire type",  # protobuf files such a field under the unknown ones
 }
 
 # Ten bytes of varint hold 70 bits; protobuf drops those past 64, we refuse them.

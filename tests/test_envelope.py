@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import NUMBERS, field, long_varint, message, pair, varint
 
-from lexmesh._codec import StreamEvent, decode_batch, encode_batch
+from lexmesh._batch import decode_batch, encode_batch
+from lexmesh._codec import StreamEvent
 from lexmesh.errors import MalformedError
 
 pytestmark = pytest.mark.core
@@ -92,7 +93,7 @@ def test_refused_in_both_formats(fields: dict[str, Any], reason: str) -> None:
     [
         {"event_type": "t"},
         {"event_type": "a.b.c"},
-        {"event_type": "a*.b>c.**.>>"},         # wildcards are whole tokens only
+        {"event_type": "a*.b>c.**.>>"},  # wildcards are whole tokens only
         {"event_type": "myzel.größe"},
         {"event_type": "a" * 255},
         {"event_type": "t", "source_node": "n" * 255, "target_node": "é" * 127},
@@ -322,7 +323,7 @@ def test_an_id_names_its_source(source: str) -> None:
 
 
 def test_an_id_that_is_shown_can_be_given() -> None:
-    event = StreamEvent.from_proto(message(event_type="t", epoch=5, seq=7))     # no source yet: no one to name
+    event = StreamEvent.from_proto(message(event_type="t", epoch=5, seq=7))  # no source yet: no one to name
     assert event.id == ""
 
 

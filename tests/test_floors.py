@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # First match wins; `name` also stands for everything inside the package of that name.
 FLOORS: list[tuple[int, str]] = [
-    (-1, "lexmesh.errors"),      # every module may raise them
+    (-1, "lexmesh.errors"),  # every module may raise them
     (0, "lexmesh.config"),
     (0, "lexmesh.events"),
     (1, "lexmesh._*"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST_LINES = 400            # of a source file; tests and generated tables may be longer
+MOST_LINES = 400  # of a source file; tests and generated tables may be longer
 MOST_FUNCTION_LINES = 60
 # spelled apart, so that this file obeys its own rule
 LATER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX|HA" + r"CK)\b")

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Choices, choices, message
 
-from lexmesh._codec import StreamEvent, strict_json
+from lexmesh._codec import StreamEvent
+from lexmesh._json import strict_json
 from lexmesh.errors import MalformedError
 
 pytestmark = pytest.mark.core

@@ -20,12 +20,54 @@ NOISE = (
     "%25", "%", "&amp;", "&", "\\", "\\\\", "{", "[", '"', "}", "]", ":", ",", "aGFybQ", "DEADBEEFCAFE", "6861726d", "\u202e", "\u202c",
     "\u200b", "\u0301", "\U000e0068", "\n", "\x00", "\ufffd", "ﬀ", "㎜", "Ⅷ", "ǅ", "İ", "ß", "™", "①", "²",
 )  # fmt: skip
-TYPES = ("sensor_reading", "climate_control", "agent_message", "agent_x.y", "ritual_start.now", "force_update", "Agent_A", "x")
-KEYS = ("mode", "note", "consent", "authorization", "consent_override", "override-consent", "consentOverride", "k", "for")
-VALUES: tuple[Any, ...] = (None, True, False, 0, 0.0, -0.0, 1, 22.5, 1e30, [], {}, "", "no", "None", " off ", "yes", "denied", "Withdrawn")
+TYPES = (
+    "sensor_reading",
+    "climate_control",
+    "agent_message",
+    "agent_x.y",
+    "ritual_start.now",
+    "force_update",
+    "Agent_A",
+    "x",
+)
+KEYS = (
+    "mode",
+    "note",
+    "consent",
+    "authorization",
+    "consent_override",
+    "override-consent",
+    "consentOverride",
+    "k",
+    "for",
+)
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    0.0,
+    -0.0,
+    1,
+    22.5,
+    1e30,
+    [],
+    {},
+    "",
+    "no",
+    "None",
+    " off ",
+    "yes",
+    "denied",
+    "Withdrawn",
+)
 
 FLAGGING = RuleSpec(
-    "flagged", deny=False, scope=("metadata values", "payload strings", "raw bytes"), markers=("farm", "no way"), exceptions=("no way out",)
+    "flagged",
+    deny=False,
+    scope=("metadata values", "payload strings", "raw bytes"),
+    markers=("farm", "no way"),
+    exceptions=("no way out",),
 )
 EXCEPTING = RuleSpec(
     "excepting",
@@ -116,7 +158,9 @@ def disagreement(policy: NsrPolicy, reference: Reference, generator: Generator) 
     if said != meant:
         return f"{line!r}: compiled {said}, reference {meant}"
     if generator.random.random() < 0.3:
-        text = generator.text().encode() + generator.random.choice((b"", b"", b"\xff", b"\xc3(", generator.random.randbytes(5)))
+        text = generator.text().encode() + generator.random.choice(
+            (b"", b"", b"\xff", b"\xc3(", generator.random.randbytes(5))
+        )
         payload = b"- " + text
         meant = reference.check(reference_message(event_type, metadata, payload, is_json=False))
     said = policy.scanner.scan_proto(proto_message(event_type, metadata, payload))[:3]

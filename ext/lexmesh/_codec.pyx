@@ -4,71 +4,23 @@ import time
 
 import orjson
 
-from lexmesh.errors import MalformedError
-
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport UINT32_MAX, uint8_t, uint64_t, uintptr_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from lexmesh._buffer cimport Buffer, release
+from lexmesh._decoder cimport Decoder
 from lexmesh._emit cimport emit_json, emit_proto, is_binary, is_json_data
-from lexmesh._envelope cimport (
-    HAS_TTL, JSON, JSON_VALUE, NO_PAYLOAD, OPAQUE_BYTES, PROTO, Decoder, Envelope, Format, Pair, parse_id,
-)
-from lexmesh._span cimport (
-    BAD_ID, BAD_JSON, BAD_NUMBER, BAD_STRING, BAD_SUBJECT, BAD_TAG, BAD_UTF8, BAD_VARINT, BAD_WIRE_TYPE,
-    DUPLICATE_KEY, LONE_SURROGATE, METADATA_NOT_TEXT, NO_MEMORY, NO_TYPE, NOT_AN_OBJECT, OK, OUT_OF_RANGE,
-    REPEATED_FIELD, TOO_BIG, TOO_DEEP, TRAILING, TRUNCATED, UNKNOWN_FIELD, WRONG_TYPE, Span, Status, get_varint,
-    put_varint, span, varint_size,
-)
-
-cdef extern from "Python.h":
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, Pair, parse_id
+from lexmesh._fields cimport Fields, describe
+from lexmesh._span cimport BAD_ID, OK, Span, Status, span
+from lexmesh._status cimport malformed
 
 cdef object UNREAD = object()
 cdef object loads = orjson.loads
-cdef object dumps = orjson.dumps
 cdef Decoder shared_decoder = Decoder()
-
-cdef dict REASONS = {
-    TRUNCATED: "cut short",
-    BAD_VARINT: "a varint is cut short or longer than 64 bits",
-    BAD_TAG: "a field tag is out of range",
-    BAD_WIRE_TYPE: "a field has the wrong wire type",
-    REPEATED_FIELD: "a singular field is repeated",
-    UNKNOWN_FIELD: "an unknown field",
-    BAD_UTF8: "text that is not UTF-8",
-    DUPLICATE_KEY: "a duplicate key",
-    TOO_DEEP: "nested more than 64 levels deep",
-    TOO_BIG: "larger than max_message_size",
-    BAD_JSON: "not JSON",
-    BAD_STRING: "a JSON string holds a control character or an unknown escape",
-    LONE_SURROGATE: "a lone surrogate escape",
-    BAD_NUMBER: "a number outside binary64",
-    TRAILING: "bytes after the end of the value",
-    NOT_AN_OBJECT: "not a JSON object",
-    WRONG_TYPE: "a field has the wrong type",
-    METADATA_NOT_TEXT: "metadata is not an object of strings",
-    OUT_OF_RANGE: "a number or name is out of range",
-    NO_TYPE: "no event type",
-    BAD_SUBJECT: "the event type is not a subject: tokens of printable characters between dots, no wildcard",
-    BAD_ID: "the id is not source:epoch:seq of this source",
-    NO_MEMORY: "out of memory",
-}
-
-
-cdef str reason_of(Status status):
-    return <str>REASONS[status]
-
-
-cdef object malformed(Status status, Py_ssize_t at):
-    """The exception for a Status; the only place where this module's statuses become one."""
-    if status == NO_MEMORY:
-        return MemoryError("lexmesh: out of memory")
-    return MalformedError(reason_of(status), at)
 
 
 cdef inline str decoded(Span text):
@@ -77,90 +29,6 @@ cdef inline str decoded(Span text):
 
 cdef inline Span bytes_span(bytes data):
     return span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-
-
-cdef class Fields:
-    def __cinit__(self):
-        self.held = []
-
-    def __dealloc__(self):
-        PyMem_RawFree(self.pairs)
-
-    cdef Span text(self, object value, str name) except *:
-        cdef Py_ssize_t length = 0
-        cdef const char* ptr
-        if value is None:
-            return span(NULL, 0)
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be str, not {type(value).__name__}")
-        self.held.append(value)
-        ptr = PyUnicode_AsUTF8AndSize(value, &length)
-        return span(<const uint8_t*>ptr, length)
-
-    cdef int metadata(self, Envelope* env, object value) except -1:
-        cdef Py_ssize_t i = 0
-        if not value:
-            return 0
-        self.pairs = <Pair*>PyMem_RawMalloc(len(value) * sizeof(Pair))
-        if self.pairs == NULL:
-            raise MemoryError
-        for key, text in value.items():
-            self.pairs[i].key = self.text(key, "a metadata key")
-            self.pairs[i].value = self.text(text, "a metadata value")
-            i += 1
-        env.metadata = self.pairs
-        env.metadata_count = i
-        return 0
-
-    cdef int payload(self, Envelope* env, object data) except -1:
-        """JSON for what is JSON-able, str included; bytes as they are, declared as such."""
-        if data is None:
-            return 0
-        if isinstance(data, (bytes, bytearray, memoryview)):
-            data = bytes(data)
-            env.payload_kind = OPAQUE_BYTES
-            env.content_type = span(<const uint8_t*>"application/octet-stream", 24)
-        else:
-            try:
-                data = dumps(data)
-            except TypeError as error:
-                raise TypeError(f"data is neither JSON-able, str nor bytes: {error}") from None
-            env.payload_kind = JSON_VALUE
-        self.held.append(data)
-        env.payload = bytes_span(<bytes>data)
-        return 0
-
-
-cdef int describe(Envelope* env, Fields fields, object event_type, object data, object metadata, object source_node,
-                  object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
-                  unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1:
-    """Makes an Envelope of Python values, good while `fields` and the values live."""
-    memset(env, 0, sizeof(Envelope))
-    env.rewrite = True      # there is nothing to splice
-    env.event_type = fields.text(event_type, "event_type")
-    env.source_node = fields.text(source_node, "source_node")
-    env.target_node = fields.text(target_node, "target_node")
-    env.reply_to = fields.text(reply_to, "reply_to")
-    fields.metadata(env, metadata)
-    fields.payload(env, data)
-    env.timestamp, env.epoch, env.seq, env.depth, env.priority = timestamp, epoch, seq, depth, priority
-    if ttl is not None:
-        env.ttl_ms = ttl
-        env.has = HAS_TTL
-    return 0
-
-
-cdef int encode_fields(Buffer* out, object event_type, object data, object metadata, object source_node,
-                       object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
-                       unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1:
-    """Appends the EventMessage of these fields; the decoder judges it afterwards, like any other."""
-    cdef Envelope env
-    cdef Fields fields = Fields()
-    describe(&env, fields, event_type, data, metadata, source_node, target_node, timestamp, epoch, seq, depth, ttl,
-             priority, reply_to)
-    if not emit_proto(&env, out):
-        raise MemoryError
-    return 0
 
 
 cdef inline bint within(Span s, const uint8_t* ptr, Py_ssize_t length) noexcept nogil:
@@ -525,113 +393,3 @@ cdef object parse(object cls, bytes message, Format format):
     if status != OK:
         raise malformed(status, at)
     return (<StreamEvent>cls.__new__(cls)).adopt(&env, shared_decoder)
-
-
-cdef class StreamData(StreamEvent):
-    """A reading: an event whose type is a data type and whose data is the value.
-
-    Args:
-        data_type: a DataType or any subject.
-        value: the reading; anything JSON-able, or bytes.
-        **fields: as for StreamEvent.
-    """
-
-    def __init__(self, data_type, value=None, **fields):
-        super().__init__(data_type, value, **fields)
-
-    @property
-    def data_type(self):
-        """The kind of reading; the same as event_type."""
-        return self.event_type
-
-    @data_type.setter
-    def data_type(self, value):
-        self.event_type = value
-
-    @property
-    def value(self):
-        """The reading; the same as data."""
-        return self.data
-
-    @value.setter
-    def value(self, value):
-        self.data = value
-
-
-def encode_batch(events):
-    """Several events as one protobuf Batch.
-
-    Args:
-        events: an iterable of StreamEvent.
-
-    Returns:
-        The serialised Batch.
-    """
-    cdef bytearray out = bytearray()
-    cdef uint8_t head[11]
-    cdef bytes message
-    for event in events:
-        message = event.to_proto()
-        head[0] = 0x0A
-        out += head[:put_varint(head + 1, <uint64_t>len(message)) - head]
-        out += message
-    return bytes(out)
-
-
-def decode_batch(bytes batch not None):
-    """The events of one protobuf Batch, in order.
-
-    Args:
-        batch: the serialised Batch.
-
-    Returns:
-        A list of lazily decoded events.
-
-    Raises:
-        MalformedError: with the reason and the byte where it showed.
-    """
-    cdef Span whole = bytes_span(batch)
-    cdef Span event
-    cdef Py_ssize_t at = 0
-    cdef Status status
-    cdef list events = []
-    while at < whole.len:
-        status = next_in_batch(whole, &at, &event)
-        if status != OK:
-            raise malformed(status, at)
-        events.append(parse(StreamEvent, batch[event.ptr - whole.ptr:event.ptr - whole.ptr + event.len], PROTO))
-    return events
-
-
-cdef Status next_in_batch(Span batch, Py_ssize_t* at, Span* event) noexcept nogil:
-    """Finds the event that starts at `at` and moves `at` behind it."""
-    cdef const uint8_t* cursor = batch.ptr + at[0]
-    cdef const uint8_t* end = batch.ptr + batch.len
-    cdef uint64_t length = 0
-    cdef Py_ssize_t step
-    if cursor[0] != 0x0A:
-        return UNKNOWN_FIELD
-    step = get_varint(cursor + 1, end, &length)
-    if step == 0:
-        return BAD_VARINT
-    cursor += 1 + step
-    if length > <uint64_t>(end - cursor):
-        return TRUNCATED
-    event[0] = span(cursor, <Py_ssize_t>length)
-    at[0] = cursor + length - batch.ptr
-    return OK
-
-
-def strict_json(bytes text not None):
-    """Checks that a text is one strict JSON value.
-
-    Args:
-        text: UTF-8.
-
-    Raises:
-        MalformedError: with the reason and the byte where it showed.
-    """
-    cdef Py_ssize_t at = 0
-    cdef Status status = shared_decoder.walker.document(bytes_span(text), &at)
-    if status != OK:
-        raise malformed(status, at)

@@ -8,7 +8,7 @@ from lexmesh._envelope cimport (
     HAS_DEPTH, HAS_EPOCH, HAS_SEQ, HAS_SOURCE, HAS_TIMESTAMP, HAS_TTL, JSON_VALUE, NO_PAYLOAD, OPAQUE_BYTES,
     PROTO, Envelope,
 )
-from lexmesh._json cimport escape, escaped_size, skip_space
+from lexmesh._json_text cimport escape, escaped_size, skip_space
 from lexmesh._span cimport Span, is_literal, put_varint, span, varint_size
 
 cdef enum:

@@ -1,4 +1,4 @@
-"""A message's fields as spans, and the decoder that finds them."""
+"""A message's fields as spans, and the memory they may point into beside the message."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -66,8 +66,8 @@ cdef struct Envelope:
     Py_ssize_t depth_len
 
 
-cdef class Decoder:
-    """Finds the fields of one message at a time; owns the scratch that an Envelope may point into."""
+cdef class Scratch:
+    """What a decoder writes: unescaped strings and the list of metadata pairs; reused for every message."""
 
     cdef Walker walker
     cdef Pair* pairs
@@ -75,20 +75,12 @@ cdef class Decoder:
     cdef uint8_t* scratch
     cdef Py_ssize_t scratch_len, scratch_capacity
 
-    cdef Status decode(self, Span raw, Format format, Envelope* env, Py_ssize_t* error_at) noexcept nogil
-    cdef Status _decode_json(self, Envelope* env, const uint8_t** cursor) noexcept nogil
-    cdef Status _json_member(self, Envelope* env, const uint8_t** cursor, const uint8_t* end, Span* id) noexcept nogil
-    cdef Status _json_field(self, Envelope* env, uint32_t field, const uint8_t** cursor, const uint8_t* end, Span* id) noexcept nogil
-    cdef Status _json_metadata(self, Envelope* env, const uint8_t** cursor, const uint8_t* end) noexcept nogil
-    cdef Status _json_string(self, const uint8_t** cursor, const uint8_t* end, Span* out) noexcept nogil
-    cdef Status _decode_proto(self, Envelope* env, const uint8_t** cursor) noexcept nogil
-    cdef Status _proto_bytes(self, Envelope* env, uint32_t number, Span value) noexcept nogil
-    cdef Status _proto_pair(self, Envelope* env, Span entry) noexcept nogil
-    cdef Status _classify_payload(self, Envelope* env) noexcept nogil
-    cdef Status _add_pair(self, Envelope* env, Span key, Span value) noexcept nogil
+    cdef Status add_pair(self, Envelope* env, Span key, Span value) noexcept nogil
+    cdef Status unescaped_string(self, const uint8_t** cursor, const uint8_t* end, Span* out) noexcept nogil
     cdef Status _room_to_unescape(self, Py_ssize_t length) noexcept nogil
 
 
+cdef bint decimal(const uint8_t* ptr, Py_ssize_t length, uint64_t* value) noexcept nogil
 cdef bint parse_id(Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil
 cdef bint is_subject(Span text) noexcept nogil
 cdef Status check_names(const Envelope* env) noexcept nogil

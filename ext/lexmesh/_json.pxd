@@ -30,11 +30,3 @@ cdef class Walker:
     cdef Status _distinct_many(self, Py_ssize_t first) noexcept nogil
     cdef Status _object(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil
     cdef Status _array(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil
-
-
-cdef void skip_space(const uint8_t** cursor, const uint8_t* end) noexcept nogil
-cdef Status string(const uint8_t** cursor, const uint8_t* end, Span* raw, bint* escaped) noexcept nogil
-cdef Status number(const uint8_t** cursor, const uint8_t* end) noexcept nogil
-cdef Py_ssize_t unescape(Span raw, uint8_t* out) noexcept nogil
-cdef Py_ssize_t escaped_size(Span text) noexcept nogil
-cdef uint8_t* escape(Span text, uint8_t* out) noexcept nogil

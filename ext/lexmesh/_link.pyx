@@ -10,7 +10,7 @@ from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransp
 
 from lexmesh._buffer cimport append, release, reserve
 from lexmesh._clock cimport now_ms
-from lexmesh._codec cimport next_in_batch
+from lexmesh._batch cimport next_in_batch
 from lexmesh._envelope cimport JSON, PROTO
 from lexmesh._outbox cimport Outbox
 from lexmesh._pipeline cimport Core

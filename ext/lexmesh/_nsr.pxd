@@ -1,8 +1,11 @@
 """The consent policy over one envelope: which rule refuses it, and where."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
-from lexmesh._envelope cimport Decoder, Envelope, Format
+from lexmesh._buffer cimport Buffer
+
+from lexmesh._decoder cimport Decoder
+from lexmesh._envelope cimport Envelope, Format
 from lexmesh._nsr_payload cimport PayloadScanner
 from lexmesh._nsr_text cimport Want
 from lexmesh._span cimport Span
@@ -45,6 +48,8 @@ cdef class Scanner(PayloadScanner):
     cdef uint64_t everywhere            # rules without subjects
     cdef Subjects subjects[MAX_RULES]
     cdef Span required[MAX_RULES]
+    cdef uint64_t by_first[256]         # rules with a subject that may begin with a byte
+    cdef Buffer line                    # event type and metadata, side by side for the prefilter
     cdef list kept                      # the bytes that spans of rules point into
     cdef list blocks                    # the arrays of such spans
     cdef Decoder decoder
@@ -57,7 +62,11 @@ cdef class Scanner(PayloadScanner):
     cdef _face(self, bytes raw, Format format)
     cdef bint is_visible(self, Span text) noexcept nogil
     cdef bint allows(self, Envelope* env, Verdict* verdict) noexcept nogil
+    cdef _add_filters(self, list patterns, int most)
+    cdef _add_subjects(self, int number, object subjects)
     cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil
+    cdef bint envelope_is_clean(self, Envelope* env) noexcept nogil
+    cdef bint payload_is_clean(self, Envelope* env, bint words) noexcept nogil
     cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil
     cdef bint scan_pair(self, Span key, Span value, uint64_t active) noexcept nogil
     cdef bint scan_payload(self, Envelope* env, uint64_t active) noexcept nogil

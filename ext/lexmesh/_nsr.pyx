@@ -9,11 +9,14 @@ import time
 from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
-from lexmesh._codec cimport reason_of
+from lexmesh._status cimport reason_of
 from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO
 from lexmesh._nsr_automaton cimport Automaton
+from lexmesh._nsr_filter cimport LM_TRIP_ESCAPE, LM_TRIP_HIGH, Prefilter
 from lexmesh._nsr_fold cimport SEPARATOR, fold
+from lexmesh._nsr_json cimport is_json_like
 from lexmesh._nsr_payload cimport AT_DATA, AT_EVENT_TYPE, AT_METADATA, NOWHERE, Values
+from lexmesh._nsr_text cimport IN_INSTRUCTION, IN_METADATA, IN_TELEMETRY
 from lexmesh._span cimport OK, Status, same, span
 
 from lexmesh._nsr_rules import SCOPE_NAMES, Program
@@ -29,12 +32,13 @@ cdef class Scanner(PayloadScanner):
         digest: SHA-256 of the policy's canonical content, hex.
         rules: RuleSpec of each rule, at most 60.
         opaque_denied: whether payloads that are not UTF-8 are refused.
+        vectors: 0 for the scalar prefilter, 1 for 128-bit vectors, 2 for the fastest that the processor has.
 
     Raises:
         ValueError: too many rules, or a marker that has no letters.
     """
 
-    def __init__(self, str digest not None, object rules not None, bint opaque_denied=False):
+    def __init__(self, str digest not None, object rules not None, bint opaque_denied=False, int vectors=2):
         program = Program(rules, MAX_RULES)
         self.digest = digest
         self.opaque_denied = opaque_denied
@@ -47,6 +51,20 @@ cdef class Scanner(PayloadScanner):
         self.values = <Values*>self._block(MAX_RULES * sizeof(Values))
         for number, rule in enumerate(rules):
             self._add_rule(number, rule)
+        self._add_filters(program.patterns, vectors)
+
+    def __dealloc__(self):
+        release(&self.line)
+
+    cdef _add_filters(self, list patterns, int vectors):
+        """A prefilter for each phase, of the patterns that it looks for."""
+        cdef uint64_t metadata = (self.in_scope[<int>METADATA_KEYS] | self.in_scope[<int>METADATA_VALUES]
+                                  | self.in_scope[<int>EVENT_TYPE])
+        cdef uint64_t payload = (self.in_scope[<int>PAYLOAD_KEYS] | self.in_scope[<int>PAYLOAD_STRINGS]
+                                 | self.in_scope[<int>RAW_BYTES])
+        self.metadata_filter = filter_for(patterns, metadata, self.metadata_keys, vectors)
+        self.instruction_filter = filter_for(patterns, payload, self.payload_keys, vectors)
+        self.telemetry_filter = filter_for(patterns, 0, self.payload_keys, vectors)
 
     cdef void* _block(self, size_t size) except NULL:
         """Zeroed memory that lives as long as the scanner."""
@@ -85,10 +103,19 @@ cdef class Scanner(PayloadScanner):
             self.with_values |= bit
         self.values[number].allowed = self._keep_all(rule.allowed_values)
         self.values[number].count = len(rule.allowed_values)
-        if not rule.subjects:
+        if rule.subjects:
+            self._add_subjects(number, [subject.lower() for subject in rule.subjects])
+        else:
             self.everywhere |= bit
-        self.subjects[number].patterns = self._keep_all([subject.lower() for subject in rule.subjects])
-        self.subjects[number].count = len(rule.subjects)
+
+    cdef _add_subjects(self, int number, object subjects):
+        cdef int first
+        self.subjects[number].patterns = self._keep_all(subjects)
+        self.subjects[number].count = len(subjects)
+        for subject in subjects:
+            for first in range(256):
+                if subject[0] in "*>" or lower(<uint8_t>first) == subject.encode()[0]:
+                    self.by_first[first] |= 1ull << number
 
     # -- verdicts ----------------------------------------------------------------------------------------------------
 
@@ -132,6 +159,37 @@ cdef class Scanner(PayloadScanner):
 
     cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil:
         """Searches all of the message. False: no memory."""
+        if not self.envelope_is_clean(env) and not self.scan_metadata(env, active):
+            return False
+        if not self.scan_payload(env, active):
+            return False
+        if self.requiring & active:
+            self.require(env, active)
+        return True
+
+    cdef bint envelope_is_clean(self, Envelope* env) noexcept nogil:
+        """Whether the prefilter proves that event type and metadata hold nothing; False also without memory."""
+        cdef Py_ssize_t room = env.event_type.len
+        cdef Py_ssize_t i
+        cdef Span key, value
+        self.phase = IN_METADATA
+        for i in range(env.metadata_count):
+            room += env.metadata[i].key.len + env.metadata[i].value.len + 2
+        self.line.len = 0
+        if not reserve(&self.line, room):
+            return False
+        append_span(&self.line, env.event_type)
+        for i in range(env.metadata_count):
+            key, value = env.metadata[i].key, env.metadata[i].value
+            if is_json_like(key) or is_json_like(value) or self.metadata_filter.may_join(key, value):
+                return False
+            add_quoted(&self.line, key)
+            add_quoted(&self.line, value)
+        return self.trips(span(self.line.ptr, self.line.len), True) == 0
+
+    cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil:
+        """Searches the event type and the metadata. False: no memory."""
+        cdef Py_ssize_t i
         cdef Want want
         memset(&want, 0, sizeof(want))
         self.root = AT_EVENT_TYPE
@@ -139,14 +197,6 @@ cdef class Scanner(PayloadScanner):
         want.words = self.in_scope[<int>EVENT_TYPE] & active
         if not self.text(env.event_type, &want, 0):
             return False
-        if not self.scan_metadata(env, active) or not self.scan_payload(env, active):
-            return False
-        if self.requiring & active:
-            self.require(env, active)
-        return True
-
-    cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil:
-        cdef Py_ssize_t i
         self.root = AT_METADATA
         self.depth = 1
         self.frames[0].is_array = self.frames[0].escaped = False
@@ -189,6 +239,8 @@ cdef class Scanner(PayloadScanner):
         keys.values = strings.values = strings.keys = 0
         strings.words = self.in_scope[<int>PAYLOAD_STRINGS] & active
         strings.inner_keys = keys.keys
+        if self.payload_is_clean(env, (keys.words | strings.words | self.in_scope[<int>RAW_BYTES] & active) != 0):
+            return True
         if env.payload_kind == JSON_VALUE:
             if not self.walk(env.payload, &keys, &strings):
                 return False
@@ -198,6 +250,20 @@ cdef class Scanner(PayloadScanner):
         strings.inner_keys = 0
         self.depth = 0
         return strings.words == 0 or self.text(env.payload, &strings, 0)
+
+    cdef bint payload_is_clean(self, Envelope* env, bint words) noexcept nogil:
+        """Whether the prefilter proves that the payload holds nothing."""
+        cdef bint is_json = env.payload_kind == JSON_VALUE
+        cdef int trips
+        self.phase = IN_INSTRUCTION if words else IN_TELEMETRY
+        if env.payload.len == 0 or (env.payload_kind == OPAQUE_BYTES and not words):
+            return True
+        trips = self.trips(env.payload, is_json)
+        if not is_json:
+            return trips == 0 and not is_json_like(env.payload)
+        self.joinable = words and (trips & (LM_TRIP_HIGH | LM_TRIP_ESCAPE) != 0
+                                   or self.instruction_filter.may_join_in_json(env.payload))
+        return trips == 0 and not self.joinable
 
     cdef void require(self, Envelope* env, uint64_t active) noexcept nogil:
         """Refuses a message without a metadata key that it needs, or with nothing to read in it."""
@@ -232,8 +298,11 @@ cdef class Scanner(PayloadScanner):
     cdef uint64_t applicable(self, Span event_type) noexcept nogil:
         """The rules that are for this event type."""
         cdef uint64_t rules = self.everywhere
+        cdef uint64_t possible = self.by_first[event_type.ptr[0]] if event_type.len else 0
         cdef int rule, i
-        for rule in range(self.rule_count):
+        while possible:
+            rule = lowest(possible)
+            possible &= possible - 1
             for i in range(self.subjects[rule].count):
                 if subject_matches(self.subjects[rule].patterns[i], event_type):
                     rules |= 1ull << rule
@@ -293,6 +362,18 @@ cdef class Scanner(PayloadScanner):
         for i in range(count):
             self.allows(&env, &verdict)
         return time.perf_counter_ns() - started
+
+
+cdef Prefilter filter_for(list patterns, uint64_t words, uint64_t keys, int vectors):
+    """The prefilter of what some rules look for as words and others as keys."""
+    wanted = [letters for letters, in_text, as_key, _ in patterns if in_text & words or as_key & keys]
+    return Prefilter(wanted, [letters for letters, in_text, _, _ in patterns if in_text & words], vectors)
+
+
+cdef inline void add_quoted(Buffer* line, Span text) noexcept nogil:
+    line.ptr[line.len] = c'"'
+    line.len += 1
+    append_span(line, text)
 
 
 cdef bint subject_matches(Span pattern, Span subject) noexcept nogil:

@@ -50,6 +50,7 @@ cdef class PayloadScanner(TextScanner):
     cdef uint64_t with_values           # key rules that name the values they refuse
     cdef Py_ssize_t value_budget        # bytes of values that may still be read to see whether they are negative
     cdef Buffer leaf
+    cdef bint joinable                  # markers may be split over strings of this payload
 
     cdef void note_place(self) noexcept nogil
     cdef bint walk(self, Span json, const Want* key_want, const Want* string_want) noexcept nogil

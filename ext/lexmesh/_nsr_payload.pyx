@@ -69,14 +69,17 @@ cdef class PayloadScanner(TextScanner):
         top.key = token.text
         top.escaped = token.escaped
         self.got_keys = 0
-        if not self.string_text(token, 0, &key) or not self.text(key, want, 0) or not self.join(key, 0):
+        if not self.string_text(token, 0, &key) or not self.text(key, want, 0):
+            return False
+        if self.joinable and not self.join(key, 0):
             return False
         rules = self.got_keys
         return rules == 0 or self.key_found(rules, rest, 0)
 
     cdef bint walk_string(self, const Token* token, const Want* want) noexcept nogil:
         cdef Span string
-        return self.string_text(token, 0, &string) and self.text(string, want, 0) and self.join(string, 0)
+        return (self.string_text(token, 0, &string) and self.text(string, want, 0)
+                and (not self.joinable or self.join(string, 0)))
 
     cdef bint match_joined_here(self, const Want* want, int floor) noexcept nogil:
         """Matches the joined strings; what they hold together is at the array or key that holds them all."""
@@ -201,7 +204,7 @@ cdef str without_escapes(str text):
             decoded = json.loads(f'"{text[:len(text) - cut]}"')
         except ValueError:
             continue
-        if not decoded or not 0xD800 <= ord(decoded[-1]) <= 0xDBFF:
+        if not decoded or not 0xD800 <= ord(decoded[len(decoded) - 1]) <= 0xDBFF:
             return decoded
     return text
 

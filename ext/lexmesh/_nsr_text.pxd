@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from lexmesh._buffer cimport Buffer
 from lexmesh._nsr_automaton cimport Automaton
 from lexmesh._nsr_blob cimport Alphabet
+from lexmesh._nsr_filter cimport Prefilter
 from lexmesh._nsr_fold cimport Symbols
 from lexmesh._nsr_json cimport Token
 from lexmesh._span cimport Span
@@ -21,6 +22,12 @@ cdef struct Want:
     uint64_t inner_keys     # as a key of JSON that the text holds
 
 
+cdef enum Phase:
+    IN_METADATA             # and in the event type
+    IN_INSTRUCTION          # a payload that is searched for words
+    IN_TELEMETRY            # a payload of which only the keys matter
+
+
 cdef struct Level:
     Buffer unescaped
     Buffer decoded
@@ -31,6 +38,8 @@ cdef struct Level:
 
 cdef class TextScanner:
     cdef Automaton automaton
+    cdef Prefilter metadata_filter, instruction_filter, telemetry_filter
+    cdef Phase phase
     cdef Symbols symbols, plain, spaced
     cdef Buffer variant
     cdef Level levels[MAX_LEVELS]
@@ -39,6 +48,7 @@ cdef class TextScanner:
 
     cdef void found(self, uint64_t rules) noexcept nogil
     cdef bint key_found(self, uint64_t rules, Span rest, int level) noexcept nogil
+    cdef int trips(self, Span text, bint is_json) noexcept nogil
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint match(self, Span text, const Want* want) noexcept nogil
     cdef bint match_variants(self, Span text, const Want* want, int seen) noexcept nogil

@@ -2,6 +2,7 @@
 
 The stages, in order:
 
+0. The prefilter (_nsr_filter) says which of them are needed.
 1. `fold` (_nsr_fold): case, NFKC, lookalikes, leetspeak; invisible characters and marks dropped.
 2. `match_variants`: what tag characters spell, and what right-to-left overrides show.
 3. `match_readings`: punctuation that can pass for letters read as either; letters set apart closed up.
@@ -19,6 +20,9 @@ from lexmesh._buffer cimport release, reserve
 from lexmesh._nsr_automaton cimport Automaton, Hit, Search, begin, crosses_edge, is_whole, is_word
 from lexmesh._nsr_blob cimport BASE64, BASE64_URL, HEX, decode_run, is_plausible, next_run
 from lexmesh._nsr_escape cimport unescape_text
+from lexmesh._nsr_filter cimport (
+    LM_TRIP_ALL, LM_TRIP_BASE64, LM_TRIP_ESCAPE, LM_TRIP_HEX, LM_TRIP_HIGH, LM_TRIP_SPACED, LM_TRIP_WORD,
+)
 from lexmesh._nsr_fold cimport (
     SEEN_OVERRIDE, SEEN_SYMBOLIC, SEEN_TAG, fold, free_symbols, override_text, spaced_letters, symbolic_as_separators,
     tag_text,
@@ -51,17 +55,33 @@ cdef class TextScanner:
         """Called with the rules that a key of inner JSON belongs to; `rest` is what follows its colon. False: no memory."""
         return True
 
+    cdef int trips(self, Span text, bint is_json) noexcept nogil:
+        """What the prefilter of this phase says of a text."""
+        if self.phase == IN_METADATA:
+            return self.metadata_filter.trips(text, is_json)
+        if self.phase == IN_INSTRUCTION:
+            return self.instruction_filter.trips(text, is_json)
+        return self.telemetry_filter.trips(text, is_json)
+
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil:
         """Searches a text and all that it decodes to. False: no memory."""
+        cdef int trips
         if text.len == 0 or not (want.words | want.keys | want.values | want.inner_keys) & self.wanted:
             return True
-        if not self.match(text, want):
+        # The prefilter knows no values.
+        trips = <int>LM_TRIP_ALL if want.values else self.trips(text, False)
+        if trips & (LM_TRIP_WORD | LM_TRIP_HIGH | LM_TRIP_SPACED) and not self.match(text, want):
             return False
         if level + 1 == MAX_LEVELS:
             return True
-        return (self.unescaped(text, want, level) and self.blobs(text, BASE64, want, level)
-                and self.blobs(text, BASE64_URL, want, level) and self.blobs(text, HEX, want, level)
-                and self.inner_json(text, want, level))
+        if trips & LM_TRIP_ESCAPE and not self.unescaped(text, want, level):
+            return False
+        if trips & LM_TRIP_BASE64 and not (self.blobs(text, BASE64, want, level)
+                                           and self.blobs(text, BASE64_URL, want, level)):
+            return False
+        if trips & LM_TRIP_HEX and not self.blobs(text, HEX, want, level):
+            return False
+        return self.inner_json(text, want, level)
 
     # -- readings of the same text -----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from picows.picows cimport WSTransport
 
+from lexmesh._backlog cimport Backlog
 from lexmesh._buffer cimport Buffer
 from lexmesh._codec cimport StreamEvent
 from lexmesh._envelope cimport Envelope, Format
@@ -19,14 +20,7 @@ cdef enum Overflow:
     BLOCK = 3
 
 
-cdef struct Record:
-    Subject* subject        # NULL: a message of the link's own, in no ledger
-    uint32_t count          # messages
-    uint32_t size           # bytes in the buffer, framing included
-    bint starts_frame
-
-
-cdef class Outbox(Endpoint):
+cdef class Outbox(Backlog):
     cdef Core core
     cdef readonly object owner      # told of control messages, refusals, congestion and overflow
     cdef WSTransport transport
@@ -38,9 +32,6 @@ cdef class Outbox(Endpoint):
     cdef int64_t age_limit          # ms that queued bytes may wait
     cdef int64_t stuck_since        # ms; when the transport last stopped taking bytes
     cdef Buffer out
-    cdef Record* records
-    cdef Py_ssize_t record_first, record_count, record_capacity
-    cdef Py_ssize_t riding          # records whose bytes the transport holds
     cdef Py_ssize_t batch_at        # where the open batch frame begins in `out`, -1 when none is open
     cdef bint scheduled, stuck
     cdef readonly bint congested
@@ -49,13 +40,10 @@ cdef class Outbox(Endpoint):
     cdef Py_ssize_t _put_text(self, Span message) except -1
     cdef Py_ssize_t _put_batched(self, Span message, bint* starts) except -1
     cdef void _close_batch(self) noexcept
-    cdef int _record(self, Subject* subject, uint32_t size, bint starts_frame) except -1
     cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except *
     cdef void _drop_oldest(self, Py_ssize_t wanted) noexcept
     cpdef bint too_old(self) noexcept
     cdef int _send_described(self, Envelope* env, Subject* subject) except -1
     cdef int _publish(self, Envelope* env) except -1
-    cdef void _settle(self, Py_ssize_t count) noexcept
-    cdef void _drop_records(self, Py_ssize_t keep, Drop reason) noexcept
     cdef void _watch_congestion(self) except *
     cpdef void flush(self) except *

@@ -7,20 +7,22 @@ did not take, everything new waits here, where it is counted and where an overfl
 import os
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from picows.picows cimport WSMsgType, WSTransport
 
+from lexmesh._backlog cimport Backlog, Record
 from lexmesh._buffer cimport Buffer, append_span, release, reserve
 from lexmesh._clock cimport now_ms
-from lexmesh._codec cimport Fields, StreamEvent, describe, event_from, malformed
+from lexmesh._codec cimport StreamEvent, event_from
 from lexmesh._emit cimport emit_json, emit_proto
 from lexmesh._envelope cimport JSON, JSON_VALUE, PROTO, Envelope, Format, check_names
+from lexmesh._fields cimport Fields, describe
 from lexmesh._ledger cimport ROUTED, Drop
 from lexmesh._pipeline cimport Core
 from lexmesh._router cimport Endpoint, Relay, Subject, relay_json, relay_proto
+from lexmesh._status cimport malformed
 from lexmesh._span cimport OK, TOO_BIG, Span, Status, put_varint, span, varint_size
 
 cdef extern from "frame.h" nogil:
@@ -42,7 +44,7 @@ OVERFLOW_POLICIES = ("disconnect", "drop_oldest", "drop_newest", "block")
 lm_seed_masks(int.from_bytes(os.urandom(8), "little"))
 
 
-cdef class Outbox(Endpoint):
+cdef class Outbox(Backlog):
     """A link as an endpoint.
 
     Args:
@@ -60,13 +62,13 @@ cdef class Outbox(Endpoint):
         self.overflow = <Overflow><int>OVERFLOW_POLICIES.index(overflow)
         self.limit = limit
         self.age_limit = age_limit
+        self.keeps_frames = self.overflow == DROP_OLDEST
         self.batch_at = -1
         self.epoch = 0
         self.closed = True
 
     def __dealloc__(self):
         release(&self.out)
-        PyMem_RawFree(self.records)
 
     def open(self, WSTransport transport not None, bint proto, bint masked, uint64_t epoch):
         """Starts sending on a connected transport.
@@ -292,39 +294,12 @@ cdef class Outbox(Endpoint):
         lm_frame_header(start, BINARY, <uint64_t>length, self.masked, mask)
         self.out.len -= MAX_HEADER - header
         self.batch_at = -1
-        if self.overflow != DROP_OLDEST:    # nobody asks for the sizes of single frames
+        if not self.keeps_frames:    # nobody asks for the sizes of single frames
             return
         for i in range(self.record_first + self.record_count - 1, self.record_first - 1, -1):
             if self.records[i].starts_frame:
                 self.records[i].size -= <uint32_t>(MAX_HEADER - header)
                 return
-
-    cdef int _record(self, Subject* subject, uint32_t size, bint starts_frame) except -1:
-        """Notes what was queued. Neighbours of one subject share a record where no overflow policy needs them apart."""
-        cdef Py_ssize_t end = self.record_first + self.record_count
-        cdef Record* last
-        cdef Record* grown
-        if self.record_count > self.riding and self.overflow != DROP_OLDEST:
-            last = &self.records[end - 1]
-            if last.subject == subject:
-                last.count += 1
-                last.size += size
-                return 0
-        if end == self.record_capacity:
-            if self.record_first > self.record_count:
-                memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))
-            else:
-                grown = <Record*>PyMem_RawRealloc(self.records, <size_t>(end * 2 + 64) * sizeof(Record))
-                if grown == NULL:
-                    raise MemoryError
-                self.records = grown
-                self.record_capacity = end * 2 + 64
-                memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))
-            self.record_first = 0
-            end = self.record_count
-        self.records[end] = Record(subject, 1, size, starts_frame)
-        self.record_count += 1
-        return 0
 
     # -- leaving -------------------------------------------------------------------------------------------------
 
@@ -356,33 +331,6 @@ cdef class Outbox(Endpoint):
         self._watch_congestion()
         if self.record_count == 0:
             self.owner.on_drained()
-
-    cdef void _settle(self, Py_ssize_t count) noexcept:
-        """Counts the first records as delivered."""
-        cdef Py_ssize_t i
-        cdef Record* record
-        for i in range(self.record_first, self.record_first + count):
-            record = &self.records[i]
-            if record.subject != NULL:
-                record.subject.tally.delivered += record.count
-                self.tally.delivered += record.count
-                self.pending -= record.count
-        self.record_first += count
-        self.record_count -= count
-        self.riding = 0
-        if self.record_count == 0:
-            self.record_first = 0
-
-    cdef void _drop_records(self, Py_ssize_t keep, Drop reason) noexcept:
-        """Counts all records but the first `keep` as dropped."""
-        cdef Py_ssize_t i
-        for i in range(self.record_first + keep, self.record_first + self.record_count):
-            if self.records[i].subject != NULL:
-                self.drop(self.records[i].subject, reason, self.records[i].count)
-        self.record_count = keep
-        self.riding = min(self.riding, keep)
-        if keep == 0:
-            self.record_first = 0
 
     # -- bounds --------------------------------------------------------------------------------------------------
 
@@ -437,11 +385,6 @@ cdef class Outbox(Endpoint):
         if congested != self.congested:
             self.congested = congested
             self.owner.on_congestion(congested)
-
-    @property
-    def idle(self):
-        """Whether all that was put here has left."""
-        return self.record_count == 0
 
     @property
     def queued(self):

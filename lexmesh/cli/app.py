@@ -30,9 +30,9 @@ PolicyFile = Annotated[
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - only for this option
+        from .. import __version__  # noqa: PLC0415 - only for this option
 
-        print(f"lexmesh {version('lexmesh')}")
+        print(f"lexmesh {__version__}")
         raise typer.Exit
 
 
@@ -51,10 +51,10 @@ def demo(
     as_json: AsJson = False,
 ) -> int:
     """Run three nodes on this machine's own readings, then check that every message is accounted for."""
-    from ..transports.loop import run  # noqa: PLC0415
     from .demo import run_demo  # noqa: PLC0415 - each command imports its own work, so that --help stays quick
+    from .signals import run_to_exit_code  # noqa: PLC0415
 
-    return run(run_demo(seconds, as_json=as_json))
+    return run_to_exit_code(run_demo(seconds, as_json=as_json))
 
 
 @mesh_app.command("start")
@@ -105,11 +105,13 @@ def pub(
     """Publish one message for each line of JSON, and wait until the gateway has confirmed them all."""
     name = node_id or made_up_name("pub")
     extra = pairs(metadata or [])
-    from ..transports.loop import run  # noqa: PLC0415
     from .publish import publish  # noqa: PLC0415
+    from .signals import run_to_exit_code  # noqa: PLC0415
 
     with input_file(file) as source:
-        return run(publish(url, event_type, source.fileno(), node_id=name, metadata=extra, as_json=as_json))
+        return run_to_exit_code(
+            publish(url, event_type, source.fileno(), node_id=name, metadata=extra, as_json=as_json)
+        )
 
 
 @app.command()
@@ -121,11 +123,11 @@ def sub(
     as_json: AsJson = False,
 ) -> int:
     """Print what arrives for some subjects, one JSON message a line; the summary goes to stderr."""
-    from ..transports.loop import run  # noqa: PLC0415
+    from .signals import run_to_exit_code  # noqa: PLC0415
     from .subscribe import subscribe  # noqa: PLC0415
 
     name = node_id or made_up_name("sub")
-    return run(subscribe(url, subjects, sys.stdout.fileno(), node_id=name, limit=count, as_json=as_json))
+    return run_to_exit_code(subscribe(url, subjects, sys.stdout.fileno(), node_id=name, limit=count, as_json=as_json))
 
 
 @policy_app.command("check")

@@ -15,7 +15,7 @@ from .demo_roles import CONTROL
 from .demo_sensor import READING_TYPES
 
 if TYPE_CHECKING:
-    from .. import StreamEvent
+    from .._codec import StreamEvent
 
 __all__ = ["SCENARIO", "ControlNode", "Step"]
 

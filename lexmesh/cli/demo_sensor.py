@@ -15,7 +15,7 @@ from ..transports.websocket import WebSocketClient
 from .demo_roles import SENSOR
 
 if TYPE_CHECKING:
-    from .. import StreamEvent
+    from .._codec import StreamEvent
 
 __all__ = ["READING_TYPES", "SensorNode", "readings"]
 

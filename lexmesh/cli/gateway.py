@@ -62,7 +62,7 @@ async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
     server = WebSocketServer(config.node_id, config.host, config.websocket_port, config=config, policy=policy)
     _add_pages(server)
     stop = asyncio.Event()
-    on_termination(stop.set)
+    on_termination(lambda _signal: stop.set())
     await server.start()
     _tell_listening(config, server.port, as_json)
     await stop.wait()

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import orjson
 
-from ..errors import LexmeshError, MalformedError
+from ..errors import DisconnectedError, LexmeshError, MalformedError
 from ..transports.websocket import WebSocketClient
-from .exits import FAILURE, INTERRUPTED, OK, complain
+from .exits import FAILURE, OK, complain
 from .lines import read_lines
 from .progress import progress
 from .receipts import Receipts
@@ -43,7 +43,7 @@ class Publisher:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.window = Window(self.client, self.receipts, self.state.up)
+        self.window = Window(self.client, self.receipts, self.state)
 
     async def run(self, fd: int) -> None:
         """Sends every line of `fd` and waits until each message is accounted for."""
@@ -55,7 +55,7 @@ class Publisher:
 
     async def send(self, lines: list[bytes]) -> None:
         """Publishes lines, and waits whenever the gateway is two windows behind."""
-        await self.state.up.wait()
+        await self.state.up()
         for line in lines:
             self.line += 1
             if line and not line.isspace() and self.publish(line) and self.window.add(len(line)):
@@ -107,7 +107,7 @@ class Publisher:
 async def publish(
     url: str, event_type: str, fd: int, *, node_id: str, metadata: dict[str, str] | None, as_json: bool
 ) -> int:
-    """Publishes the lines of a file descriptor.
+    """Publishes the lines of a file descriptor; when cancelled, accounts for what it has sent and returns.
 
     Args:
         url: the gateway.
@@ -132,16 +132,16 @@ async def publish(
     try:
         await publisher.run(fd)
     except asyncio.CancelledError:
-        code = INTERRUPTED
+        complain(f"stopped at line {publisher.line}")
         await _last_word(publisher)
+    except DisconnectedError as error:
+        code = FAILURE
+        complain(f"{error}; stopped at line {publisher.line}")
     finally:
         state.closing()
         await client.disconnect()
     _print_summary(publisher.summary(), as_json)
-    if code == INTERRUPTED:
-        complain(f"interrupted at line {publisher.line}")
-        return code
-    return FAILURE if publisher.malformed_lines or publisher.lost else OK
+    return FAILURE if publisher.malformed_lines or publisher.lost else code
 
 
 async def _last_word(publisher: Publisher) -> None:

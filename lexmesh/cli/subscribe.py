@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from ..transports.websocket import WebSocketClient
-from .exits import INTERRUPTED, OK, complain
+from .exits import OK, complain
 from .output import LineOutput
 from .state import LinkState
 
 if TYPE_CHECKING:
-    from .. import StreamEvent
+    from .._codec import StreamEvent
 
 __all__ = ["subscribe"]
 
@@ -77,7 +77,7 @@ async def subscribe(
         as_json: the summary on stderr is one JSON object.
 
     Returns:
-        The exit code: 0 at the limit or when the reader of our output has gone, 130 after Ctrl-C.
+        0: at the limit, when the reader of our output has gone, or when cancelled.
 
     Raises:
         ConnectError: there is no gateway at `url` to begin with.
@@ -88,20 +88,19 @@ async def subscribe(
     output = LineOutput(fd)
     subscription = Subscription(output, limit)
     client = WebSocketClient(node_id, url, on_state=state.change)
-    code = OK
     try:
         await client.connect()
         await client.subscribe(*subjects, handler=subscription.take)
         complain(f"subscribed to {' '.join(subjects)} at {url}")
         await subscription.finished()
     except asyncio.CancelledError:
-        code = INTERRUPTED
+        pass  # enough: the summary follows
     finally:
         state.closing()
         await client.disconnect()
     output.finish()
     _print_summary(subscription.received, client, as_json)
-    return code
+    return OK
 
 
 def _print_summary(received: int, client: WebSocketClient, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import DisconnectedError
 from .receipts import Receipts
+from .state import LinkState
 
 if TYPE_CHECKING:
     from ..transports.websocket import WebSocketClient
@@ -27,13 +28,13 @@ class Window:
     Args:
         client: the connection; what is published on it is counted here by the caller.
         receipts: gets every confirmation.
-        up: set while the client is connected.
+        state: tells when the connection is there.
     """
 
-    def __init__(self, client: WebSocketClient, receipts: Receipts, up: asyncio.Event) -> None:
+    def __init__(self, client: WebSocketClient, receipts: Receipts, state: LinkState) -> None:
         self._client = client
         self._receipts = receipts
-        self._up = up
+        self._state = state
         self._messages = 0
         self._bytes = 0
         self._confirmations: deque[asyncio.Task[None]] = deque()
@@ -45,13 +46,17 @@ class Window:
         return self._messages >= MESSAGES or self._bytes >= BYTES
 
     async def turn(self) -> None:
-        """Closes the window and waits until fewer than two are unconfirmed and the connection is up."""
+        """Closes the window and waits until fewer than two are unconfirmed and the connection is up.
+
+        Raises:
+            DisconnectedError: the gateway has refused what was sent.
+        """
         self._messages = self._bytes = 0
         self._confirmations.append(asyncio.create_task(self._confirm()))
         await asyncio.sleep(0)  # so that the confirmation asks for this window, not for the next one too
         while len(self._confirmations) >= UNDER_WAY:
             await self._confirmations.popleft()
-        await self._up.wait()
+        await self._state.up()
 
     async def finish(self) -> None:
         """Waits until every published message is confirmed, or lost with its connection."""

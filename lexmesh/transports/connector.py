@@ -55,6 +55,9 @@ class Connector:
             session = await self._attempt(timeout)
             if session is not self.session:
                 raise HandshakeError(self._url, f"closed at once: {session.close_code} {session.close_reason}".strip())
+        except BaseException:
+            self.session = None
+            raise
         finally:
             self._connecting = False
         self.connections += 1

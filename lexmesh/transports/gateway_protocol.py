@@ -41,9 +41,9 @@ class _Peer:
     def __init__(self) -> None:
         self.subjects: set[str] = set()
         self.denied_by_rule: dict[str, int] = {}
-        self.strikes: dict[str, int] = {}       # refusals by outcome since a message last passed
+        self.strikes: dict[str, int] = {}  # refusals by outcome since a message last passed
         self.passed = 0
-        self.second = 0         # the second that `told` counts
+        self.second = 0  # the second that `told` counts
         self.told = 0
 
     def strike(self, outcome: str, passed: int) -> int:

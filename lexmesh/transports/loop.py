@@ -6,15 +6,10 @@ import asyncio
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from importlib import import_module
+from typing import Any, Protocol, TypeVar, cast
 
-try:
-    if sys.platform == "win32":
-        import winloop as fast_loop
-    else:
-        import uvloop as fast_loop
-except ImportError:
-    fast_loop = None
+FAST_LOOP = "winloop" if sys.platform == "win32" else "uvloop"
 
 T = TypeVar("T")
 
@@ -28,7 +23,11 @@ class Startable(Protocol):
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine on uvloop (Windows: winloop) where there is one, else on asyncio's own loop."""
-    return asyncio.run(main) if fast_loop is None else fast_loop.run(main)
+    try:
+        fast_loop = import_module(FAST_LOOP)
+    except ImportError:
+        return asyncio.run(main)
+    return cast(T, fast_loop.run(main))
 
 
 async def until_signal(server: Startable) -> None:

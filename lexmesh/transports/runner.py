@@ -88,7 +88,7 @@ class HandlerRunner:
         for queue in self._in_order.values():
             tasks += [asyncio.ensure_future(awaitable) for awaitable in queue]
             queue.clear()
-        await asyncio.sleep(0)      # a coroutine must have begun to count its own cancellation
+        await asyncio.sleep(0)  # a coroutine must have begun to count its own cancellation
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -193,7 +193,7 @@ class Session:
         self.link.stop_reading()
         # Any number goes on the wire; the enum has only those of RFC 6455.
         transport.send_close(cast(WSCloseCode, code), reason.encode()[:123].decode(errors="ignore"))
-        self.outbox.close()     # nothing may follow a close frame (RFC 6455, section 5.5.1)
+        self.outbox.close()  # nothing may follow a close frame (RFC 6455, section 5.5.1)
         asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
 
     async def drained(self, seconds: float) -> None:

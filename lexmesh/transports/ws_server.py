@@ -275,7 +275,7 @@ class WebSocketServer:
 
     def session_congested(self, session: Session, congested: bool) -> None:
         """A queue passed its soft limit."""
-        if self.config.overflow in ("disconnect", "block"):     # where messages are dropped, nobody waits for room
+        if self.config.overflow in ("disconnect", "block"):  # where messages are dropped, nobody waits for room
             self._protocol.congested(session, congested)
 
     def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:

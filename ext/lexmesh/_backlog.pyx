@@ -1,0 +1,72 @@
+"""The bookkeeping half of an outbox: which messages wait, so that each is counted when it leaves or is dropped."""
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from libc.stdint cimport uint32_t
+from libc.string cimport memmove
+
+from lexmesh._ledger cimport Drop
+from lexmesh._router cimport Endpoint, Subject
+
+
+cdef class Backlog(Endpoint):
+    def __dealloc__(self):
+        PyMem_RawFree(self.records)
+
+    cdef int _record(self, Subject* subject, uint32_t size, bint starts_frame) except -1:
+        """Notes what was queued. Neighbours of one subject share a record where no overflow policy needs them apart."""
+        cdef Py_ssize_t end = self.record_first + self.record_count
+        cdef Record* last
+        cdef Record* grown
+        if self.record_count > self.riding and not self.keeps_frames:
+            last = &self.records[end - 1]
+            if last.subject == subject:
+                last.count += 1
+                last.size += size
+                return 0
+        if end == self.record_capacity:
+            if self.record_first > self.record_count:
+                memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))
+            else:
+                grown = <Record*>PyMem_RawRealloc(self.records, <size_t>(end * 2 + 64) * sizeof(Record))
+                if grown == NULL:
+                    raise MemoryError
+                self.records = grown
+                self.record_capacity = end * 2 + 64
+                memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))
+            self.record_first = 0
+            end = self.record_count
+        self.records[end] = Record(subject, 1, size, starts_frame)
+        self.record_count += 1
+        return 0
+
+    cdef void _settle(self, Py_ssize_t count) noexcept:
+        """Counts the first records as delivered."""
+        cdef Py_ssize_t i
+        cdef Record* record
+        for i in range(self.record_first, self.record_first + count):
+            record = &self.records[i]
+            if record.subject != NULL:
+                record.subject.tally.delivered += record.count
+                self.tally.delivered += record.count
+                self.pending -= record.count
+        self.record_first += count
+        self.record_count -= count
+        self.riding = 0
+        if self.record_count == 0:
+            self.record_first = 0
+
+    cdef void _drop_records(self, Py_ssize_t keep, Drop reason) noexcept:
+        """Counts all records but the first `keep` as dropped."""
+        cdef Py_ssize_t i
+        for i in range(self.record_first + keep, self.record_first + self.record_count):
+            if self.records[i].subject != NULL:
+                self.drop(self.records[i].subject, reason, self.records[i].count)
+        self.record_count = keep
+        self.riding = min(self.riding, keep)
+        if keep == 0:
+            self.record_first = 0
+
+    @property
+    def idle(self):
+        """Whether all that was put here has left."""
+        return self.record_count == 0

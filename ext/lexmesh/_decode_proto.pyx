@@ -1,0 +1,154 @@
+"""One protobuf EventMessage, of subprotocol lexmesh.v1.proto, to an Envelope."""
+
+from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
+
+from lexmesh._envelope cimport JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, Envelope, Scratch
+from lexmesh._span cimport (
+    BAD_TAG, BAD_UTF8, BAD_VARINT, BAD_WIRE_TYPE, DUPLICATE_KEY, LONE_SURROGATE, NO_MEMORY, OK, OUT_OF_RANGE,
+    REPEATED_FIELD, TOO_DEEP, TRUNCATED, UNKNOWN_FIELD, Span, Status, get_varint, is_literal, is_utf8, span,
+)
+
+cdef enum:
+    VARINT = 0          # wire types (protobuf encoding guide)
+    LENGTH = 2
+
+
+cdef inline Status proto_number(Envelope* env, uint32_t number, uint64_t value, const uint8_t* at,
+                                Py_ssize_t length) noexcept nogil:
+    if number >= 9 and value > UINT32_MAX:
+        return OUT_OF_RANGE
+    if number == 5:
+        env.timestamp = <int64_t>value
+    elif number == 7:
+        env.epoch = value
+    elif number == 8:
+        env.seq = value
+    elif number == 9:
+        env.depth = <uint32_t>value
+        env.depth_at = at - env.raw.ptr
+        env.depth_len = length
+    elif number == 10:
+        env.ttl_ms = <uint32_t>value
+    else:
+        env.priority = <uint32_t>value
+    return OK
+
+
+cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor) noexcept nogil:
+    cdef const uint8_t* end = env.raw.ptr + env.raw.len
+    cdef uint64_t tag, value
+    cdef Py_ssize_t step
+    cdef uint32_t number
+    cdef Status status
+    while cursor[0] < end:
+        step = get_varint(cursor[0], end, &tag)
+        if step == 0:
+            return BAD_VARINT
+        number = <uint32_t>(tag >> 3)
+        if tag > UINT32_MAX or number == 0:
+            return BAD_TAG
+        if number > 13:
+            return UNKNOWN_FIELD
+        if number != 6 and env.has & (1u << number):
+            return REPEATED_FIELD
+        if <int>(tag & 7) != (<int>VARINT if number == 5 or 7 <= number <= 11 else <int>LENGTH):
+            return BAD_WIRE_TYPE
+        env.has |= 1u << number
+        cursor[0] += step
+        step = get_varint(cursor[0], end, &value)
+        if step == 0:
+            return BAD_VARINT
+        if (tag & 7) == VARINT:
+            status = proto_number(env, number, value, cursor[0], step)
+            cursor[0] += step
+        else:
+            cursor[0] += step
+            if value > <uint64_t>(end - cursor[0]):
+                return TRUNCATED
+            status = proto_bytes(scratch, env, number, span(cursor[0], <Py_ssize_t>value))
+            cursor[0] += <Py_ssize_t>value
+        if status != OK:
+            return status
+    if env.metadata_count > 1:
+        status = scratch.walker.distinct(0)
+        if status != OK:
+            return status
+    return classify_payload(scratch, env)
+
+
+cdef Status proto_bytes(Scratch scratch, Envelope* env, uint32_t number, Span value) noexcept nogil:
+    if number == 4:
+        env.payload = value
+        return OK
+    if number == 6:
+        return proto_pair(scratch, env, value)
+    if not is_utf8(value):
+        return BAD_UTF8
+    if number == 1:
+        env.source_node = value
+    elif number == 2:
+        env.target_node = value
+    elif number == 3:
+        env.event_type = value
+    elif number == 12:
+        env.reply_to = value
+    else:
+        env.content_type = value
+    return OK
+
+
+cdef Status proto_pair(Scratch scratch, Envelope* env, Span entry) noexcept nogil:
+    """One map entry: a message with key = 1 and value = 2, either absent when empty."""
+    cdef const uint8_t* at = entry.ptr
+    cdef const uint8_t* end = entry.ptr + entry.len
+    cdef Span fields[2]
+    cdef bint seen[2]
+    cdef uint64_t tag, length
+    cdef Py_ssize_t step
+    cdef int which
+    fields[0] = fields[1] = span(at, 0)
+    seen[0] = seen[1] = False
+    while at < end:
+        step = get_varint(at, end, &tag)
+        if step == 0:
+            return BAD_VARINT
+        if tag != 0x0A and tag != 0x12:
+            return UNKNOWN_FIELD if tag >> 3 > 2 else BAD_WIRE_TYPE
+        which = 0 if tag == 0x0A else 1
+        if seen[which]:
+            return REPEATED_FIELD
+        seen[which] = True
+        at += step
+        step = get_varint(at, end, &length)
+        if step == 0:
+            return BAD_VARINT
+        at += step
+        if length > <uint64_t>(end - at):
+            return TRUNCATED
+        fields[which] = span(at, <Py_ssize_t>length)
+        if not is_utf8(fields[which]):
+            return BAD_UTF8
+        at += <Py_ssize_t>length
+    return scratch.add_pair(env, fields[0], fields[1])
+
+
+cdef Status classify_payload(Scratch scratch, Envelope* env) noexcept nogil:
+    """Decides what the payload is: JSON if it parses, else text, else opaque.
+
+    A payload that is JSON but breaks a strictness rule (two parsers could read it differently), or that is
+    declared JSON and does not parse, is an error.
+    """
+    cdef Py_ssize_t at
+    cdef Status status
+    if env.payload.len == 0:
+        return OK
+    status = scratch.walker.document(env.payload, &at)
+    if status == OK:
+        env.payload_kind = JSON_VALUE
+        return OK
+    if status == DUPLICATE_KEY or status == TOO_DEEP or status == LONE_SURROGATE or status == NO_MEMORY:
+        return status
+    if is_literal(env.content_type, "application/json", 16):
+        return status
+    env.payload_kind = PLAIN_TEXT if is_utf8(env.payload) else OPAQUE_BYTES
+    return OK

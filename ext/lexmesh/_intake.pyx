@@ -1,0 +1,245 @@
+"""One pass over a message. Every message that enters `take` leaves with exactly one ingress outcome."""
+
+from lexmesh._ledger import INGRESS_NAMES
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from lexmesh._buffer cimport Buffer, release
+from lexmesh._codec cimport StreamEvent, event_from
+from lexmesh._decoder cimport Decoder
+from lexmesh._envelope cimport HAS_DEPTH, HAS_EPOCH, HAS_SEQ, HAS_SOURCE, HAS_TIMESTAMP, HAS_TTL, PROTO
+from lexmesh._envelope cimport Envelope, Format
+from lexmesh._ledger cimport DENIED, DUPLICATE, EXPIRED, FILTERED, LOOPED, MALFORMED, ROUTED, UNDECIDED, UNROUTABLE
+from lexmesh._ledger cimport Ingress
+from lexmesh._nsr cimport Scanner
+from lexmesh._router cimport Endpoint, Relay, Router, Subject
+from lexmesh._span cimport OK, TOO_BIG, Span, Status, same, span
+from lexmesh._status cimport malformed, reason_of
+from lexmesh._window cimport Windows
+
+
+cdef inline Span bytes_span(bytes data):
+    return span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef class Intake:
+    """Polices, routes and counts what one node takes in.
+
+    Args:
+        scanner: the compiled consent policy.
+        node_id: this node's name; empty lets handlers run whatever target a message names.
+        epoch: the node's start, milliseconds since 1970-01-01 UTC.
+        max_depth: messages with more hops are refused as looped.
+        max_message_size: bytes; larger messages are refused as malformed.
+    """
+
+    def __init__(self, Scanner scanner not None, str node_id, uint64_t epoch, uint32_t max_depth,
+                 Py_ssize_t max_message_size):
+        self.scanner = scanner
+        self.node_id = node_id
+        self.node_name = node_id.encode()
+        self.name_span = bytes_span(self.node_name)
+        self.max_depth = max_depth
+        self.max_message_size = max_message_size
+        self.router = Router()
+        self.decoder = Decoder()
+        self.windows = Windows()
+        self.denials = {}
+        self.cause_depth = -1
+        self.awaited = set()
+        self.origin = Endpoint()
+        self.origin.epoch = epoch
+        self.origin.name = node_id
+        memset(&self.relay, 0, sizeof(Relay))
+        memset(&self.own, 0, sizeof(Buffer))
+
+    def __dealloc__(self):
+        release(&self.relay.json)
+        release(&self.relay.proto)
+        release(&self.own)
+
+    # -- the one pass --------------------------------------------------------------------------------------------
+
+    cdef Ingress take(self, Span raw, Format format, Endpoint source, int64_t now) except *:
+        """Takes in one message as it came from the wire; `raw` must stay in place until this returns."""
+        cdef Envelope env
+        cdef Py_ssize_t at = 0
+        cdef Status status = TOO_BIG
+        if raw.len <= self.max_message_size:
+            status = self.decoder.decode(raw, format, &env, &at)
+        if status != OK:
+            return self._malformed(status, at, source)
+        return self.admit(&env, source, now)
+
+    cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except *:
+        cdef Subject* subject = self.router.find(env.event_type)
+        cdef Ingress outcome
+        if subject.reserved:    # spoken to this node, never routed and never counted as a message
+            if self._police(env, subject, source):
+                source.control(env)
+            return ROUTED
+        source.tally.taken += 1
+        subject.tally.taken += 1
+        if not self._police(env, subject, source):
+            return self._count(DENIED, subject, source)
+        outcome = self._refusal(env, source, now)
+        if outcome != ROUTED:
+            source.refused(env, outcome, INGRESS_NAMES[<int>outcome], "")
+            return self._count(outcome, subject, source)
+        self._stamp(env, source, now)
+        if self.middleware is not None:
+            return self._through_middleware(env, subject, source)
+        return self._count(self._route(env, subject, source, None), subject, source)
+
+    cdef inline Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil:
+        if outcome != UNDECIDED:
+            source.tally.ingress[<int>outcome] += 1
+            subject.tally.ingress[<int>outcome] += 1
+        return outcome
+
+    cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except *:
+        source.tally.taken += 1
+        self.router.unknown.tally.taken += 1
+        source.refused(NULL, <int>MALFORMED, f"{reason_of(status)} at byte {at}", "")
+        return self._count(MALFORMED, &self.router.unknown, source)
+
+    cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except *:
+        """Whether the policy lets a message pass; a refusal is counted by rule and told to the source."""
+        cdef str rule
+        if self.scanner.allows(env, &self.verdict):
+            return True
+        rule = self.scanner.rule_name(&self.verdict)
+        if not subject.reserved:
+            self.denials[rule] = self.denials.get(rule, 0) + 1
+        source.refused(env, <int>DENIED, rule, self.scanner.path())
+        return False
+
+    cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except *:
+        """Why an allowed message does not go on: expired, looped or duplicate; ROUTED when it does."""
+        if env.has & HAS_TTL and (env.ttl_ms == 0 or (env.has & HAS_TIMESTAMP
+                                                      and now - <int64_t>env.ttl_ms >= env.timestamp)):
+            return EXPIRED
+        if env.depth > self.max_depth:
+            return LOOPED
+        if env.has & HAS_SEQ and env.source_node.len and not self._is_new(env, source):
+            return DUPLICATE
+        return ROUTED
+
+    cdef bint _is_new(self, Envelope* env, Endpoint source) except *:
+        if source.window is None or not source.window.is_of(env.source_node, env.epoch):
+            source.window = self.windows.of(env.source_node, env.epoch)
+        return source.window.add(env.seq)
+
+    cdef inline void _stamp(self, Envelope* env, Endpoint source, int64_t now) noexcept nogil:
+        """Fills what the sender left out. Values set without their bit in `has` are spliced in on the way out."""
+        if env.source_node.len == 0:
+            env.source_node = self.name_span
+            if env.has & HAS_SOURCE:
+                env.rewrite = True
+        if not env.has & (HAS_EPOCH | HAS_SEQ):
+            source.seq += 1
+            env.epoch = source.epoch
+            env.seq = source.seq
+        if not env.has & HAS_TIMESTAMP:
+            env.timestamp = now
+
+    # -- filters and transformers --------------------------------------------------------------------------------
+
+    cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except *:
+        cdef StreamEvent event = event_from(env, self.decoder)
+        cdef object result
+        result = self.middleware(event)
+        if hasattr(result, "__await__"):
+            self.undecided += 1
+            source.undecided += 1
+            self.on_deferred(self._deferred(result, event, source), source)
+            return UNDECIDED
+        return self._after_middleware(result, event, subject, source)
+
+    async def _deferred(self, result, StreamEvent event, Endpoint source):
+        """Waits for async filters and transformers, then takes the message up where it was left."""
+        cdef object passed = None
+        try:
+            passed = await result
+        finally:
+            self.undecided -= 1
+            source.undecided -= 1
+            outcome = self._after_middleware(passed, event, self.router.find(event.env.event_type), source)
+        return INGRESS_NAMES[<int>outcome]
+
+    cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source) except *:
+        """Routes what filters and transformers let pass; what they may have rewritten is policed again."""
+        cdef Envelope env
+        cdef Py_ssize_t at = 0
+        cdef Status status
+        cdef bytes message
+        cdef Subject* rewritten
+        if result is None:
+            source.refused(&event.env, <int>FILTERED, "filtered", "")
+            return self._count(FILTERED, subject, source)
+        event = result
+        if not event.changed and event.raw is not None:
+            return self._count(self._route(&event.env, subject, source, event), subject, source)
+        message = event.to_proto()
+        status = self.decoder.decode(bytes_span(message), PROTO, &env, &at)
+        if status != OK:
+            source.refused(NULL, <int>MALFORMED, f"after a transformer: {reason_of(status)}", "")
+            return self._count(MALFORMED, subject, source)
+        rewritten = self.router.find(env.event_type)
+        if rewritten.reserved:
+            source.refused(&env, <int>FILTERED, "a transformer gave it a reserved type", "")
+            return self._count(FILTERED, subject, source)
+        if not self._police(&env, subject, source):
+            return self._count(DENIED, subject, source)
+        event = event_from(&env, self.decoder)
+        return self._count(self._route(&event.env, rewritten, source, event), subject, source)
+
+    # -- routing -------------------------------------------------------------------------------------------------
+
+    cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *:
+        """Offers a message to its recipients: links first, which copy it, then handlers, which may publish.
+
+        Nothing of `env`, of the decoder or of the relay is touched after the first handler ran: a handler that
+        publishes comes back through here.
+        """
+        cdef Py_ssize_t offered = 0
+        cdef list route
+        cdef Endpoint endpoint
+        cdef bint to_me = env.target_node.len == 0 or not self.node_id or same(env.target_node, self.name_span)
+        cdef bint handled = False
+        self.relay.env = env
+        self.relay.has_json = self.relay.has_proto = False
+        env.depth += 1
+        route = self.router.route(subject, env.event_type)
+        if env.target_node.len == 0:
+            for endpoint in route:
+                if endpoint.local:
+                    handled = True
+                elif endpoint is not source or endpoint.echo:
+                    offered += self._offer(endpoint, subject, source, None)
+        elif not to_me:
+            endpoint = self.router.named.get(env.target_node.ptr[:env.target_node.len].decode())
+            if endpoint is not None:
+                offered += self._offer(endpoint, subject, source, None)
+        env.depth -= 1
+        if env.reply_to.len and self.awaited and env.reply_to.ptr[:env.reply_to.len].decode() in self.awaited:
+            event = event_from(env, self.decoder) if event is None else event
+            offered += self._offer(self.reply_endpoint, subject, source, event)
+        if not to_me or (env.target_node.len == 0 and not handled):
+            return ROUTED if offered else UNROUTABLE
+        for endpoint in route:
+            if endpoint.local:
+                event = event_from(env, self.decoder) if event is None else event
+                offered += self._offer(endpoint, subject, source, event)
+        return ROUTED if offered else UNROUTABLE
+
+    cdef inline Py_ssize_t _offer(self, Endpoint endpoint, Subject* subject, Endpoint source, object event) except -1:
+        if endpoint.closed:
+            return 0
+        endpoint.tally.offered += 1
+        subject.tally.offered += 1
+        endpoint.pending += 1
+        endpoint.deliver(&self.relay, subject, source, event)
+        return 1

@@ -1,0 +1,45 @@
+"""The prefilter: proof that a text needs no slow path."""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+from lexmesh._span cimport Span
+
+cdef extern from "nsr_prefilter.h" nogil:
+    enum:
+        LM_TRIP_WORD
+        LM_TRIP_HIGH
+        LM_TRIP_ESCAPE
+        LM_TRIP_SPACED
+        LM_TRIP_BASE64
+        LM_TRIP_HEX
+        LM_TRIP_ALL
+    ctypedef struct lm_trigrams:
+        uint8_t low[3][16]
+        uint8_t high[3][16]
+    ctypedef struct lm_prefilter_tables:
+        lm_trigrams trigrams
+        int spaced
+    ctypedef int (*lm_prefilter_fn)(const lm_prefilter_tables*, const uint8_t*, size_t, int) noexcept
+    lm_prefilter_fn lm_choose_prefilter(int most) noexcept
+
+cdef extern from "nsr_joins.h" nogil:
+    ctypedef struct lm_splits:
+        uint8_t across[128][16]
+        uint8_t before[128][16]
+        uint8_t after[128][16]
+    void lm_set_pair(uint8_t (*pairs)[16], int a, int b) noexcept
+    bint lm_may_join(const lm_splits*, const uint8_t*, size_t, const uint8_t*, size_t) noexcept
+    bint lm_may_join_in_json(const lm_splits*, const uint8_t*, size_t) noexcept
+
+
+cdef class Prefilter:
+    cdef lm_prefilter_tables tables
+    cdef lm_splits splits
+    cdef lm_prefilter_fn run
+    cdef bint never                 # there are no patterns: nothing can be found
+
+    cdef int trips(self, Span text, bint is_json) noexcept nogil
+    cdef bint may_join(self, Span left, Span right) noexcept nogil
+    cdef bint may_join_in_json(self, Span text) noexcept nogil
+    cdef _add_trigram(self, list sets, int bucket)
+    cdef _add_split(self, list sets, int at)

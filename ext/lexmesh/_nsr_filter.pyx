@@ -1,0 +1,138 @@
+"""The prefilter's tables, from the patterns of a policy."""
+
+from libc.string cimport memset
+
+from lexmesh._nsr_fold cimport SEPARATOR, SPACE, SYMBOLIC, Symbols, fold, free_symbols
+from lexmesh._span cimport span
+
+cdef enum:
+    BUCKETS = 8
+    MIN_SPACED = 3          # of _nsr_fold: fewer letters set apart are not taken for a word
+
+# Letters of English text in a thousand (after Norvig's counts of the Google books corpus), a to z.
+FREQUENCY = (80, 15, 33, 38, 125, 24, 19, 51, 76, 2, 5, 41, 25, 72, 76, 21, 1, 63, 65, 93, 27, 11, 17, 2, 17, 1)
+COMMON = frozenset("the and ing ion ent tio for ate ter all ver con ers sta rea ort our her ion ons est com".split())
+
+
+def readings_of_ascii():
+    """The bytes that can be read as each letter number; those that are no letter under SPACE."""
+    cdef Symbols symbols
+    cdef uint8_t byte
+    cdef int seen = 0
+    cdef int letter
+    sets = [set() for _ in range(SPACE + 1)]
+    symbols.masks = NULL
+    symbols.flags = NULL
+    symbols.capacity = 0
+    for value in range(128):
+        byte = value
+        symbols.len = 0
+        if not fold(span(&byte, 1), &symbols, &seen):
+            raise MemoryError
+        if symbols.len and symbols.flags[0] & (SEPARATOR | SYMBOLIC):
+            sets[SPACE].add(value)
+        if symbols.len and not symbols.flags[0] & SEPARATOR:
+            for letter in range(SPACE):
+                if symbols.masks[0] >> letter & 1:
+                    sets[letter].add(value)
+    free_symbols(&symbols)
+    return [frozenset(members) for members in sets]
+
+
+READINGS = readings_of_ascii()
+ANY = frozenset(range(128))
+NOT_ALNUM = READINGS[SPACE]
+CAPITALS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def cost(letters):
+    """How often three letters trip on honest text, roughly."""
+    product = 1.0
+    for letter in letters:
+        product *= FREQUENCY[letter] if letter < 26 else 10
+    text = "".join(chr(97 + letter) if letter < 26 else "0" for letter in letters)
+    return product * (100 if text in COMMON else 1)
+
+
+def rarest(pattern):
+    """The rarest three letters of a pattern in a row within one word; fewer if no word has three."""
+    words = [word for word in pattern.split(bytes([SPACE])) if word]
+    longest = max(len(word) for word in words)
+    size = min(3, longest)
+    choices = [word[i:i + size] for word in words for i in range(len(word) - size + 1)]
+    return min(choices, key=lambda letters: (cost(letters), letters))
+
+
+cdef class Prefilter:
+    """Tables for some of a policy's patterns.
+
+    Args:
+        patterns: letter numbers of each, as Program makes them.
+        joined: those of them that may be split over two strings.
+        most: 0 for the scalar code, 1 for 128-bit vectors, 2 for the fastest that there is.
+    """
+
+    def __init__(self, list patterns not None, list joined not None, int most=2):
+        memset(&self.tables, 0, sizeof(self.tables))
+        memset(&self.splits, 0, sizeof(self.splits))
+        self.run = lm_choose_prefilter(most)
+        self.never = not patterns
+        lengths = [len(pattern.replace(bytes([SPACE]), b"")) for pattern in patterns]
+        self.tables.spaced = min([length for length in lengths if length >= MIN_SPACED], default=1 << 30)
+        for number, letters in enumerate(sorted({rarest(pattern) for pattern in patterns})):
+            self._add_trigram([READINGS[letter] for letter in letters], number % BUCKETS)
+        for pattern in joined:
+            for at in range(1, len(pattern)):
+                self._add_split([READINGS[letter] for letter in pattern], at)
+
+    cdef _add_trigram(self, list sets, int bucket):
+        cdef int place
+        for place in range(3):
+            for byte in sets[place] if place < len(sets) else ANY:
+                self.tables.trigrams.low[place][<int>byte & 15] |= <uint8_t>(1 << bucket)
+                self.tables.trigrams.high[place][<int>byte >> 4] |= <uint8_t>(1 << bucket)
+
+    cdef _add_split(self, list sets, int at):
+        """Notes the characters around an edge before letter `at`; separators may stand in rows."""
+        last, first = sets[at - 1], sets[at]
+        for a in last:
+            for b in first:
+                lm_set_pair(self.splits.across, a, b)
+            before = sets[at - 2] if at >= 2 else ANY if a in CAPITALS else NOT_ALNUM
+            for b in before | NOT_ALNUM if a in NOT_ALNUM else before:
+                lm_set_pair(self.splits.before, b, a)
+        for a in first:
+            after = sets[at + 1] if at + 1 < len(sets) else NOT_ALNUM | CAPITALS
+            for b in after | NOT_ALNUM if a in NOT_ALNUM else after:
+                lm_set_pair(self.splits.after, a, b)
+        if last is NOT_ALNUM or first is NOT_ALNUM:
+            for a in NOT_ALNUM:
+                for b in NOT_ALNUM:
+                    lm_set_pair(self.splits.across, a, b)
+
+    cdef int trips(self, Span text, bint is_json) noexcept nogil:
+        """The stages that might find something in a text (LM_TRIP_ bits); 0 proves that none can.
+
+        `is_json`: the text is a JSON value, and strings of it are looked at together.
+        """
+        if self.never:
+            return 0
+        return self.run(&self.tables, text.ptr, <size_t>text.len, is_json)
+
+    cdef bint may_join(self, Span left, Span right) noexcept nogil:
+        """Whether a marker might be split over two strings."""
+        return left.len > 0 and right.len > 0 and lm_may_join(
+            &self.splits, left.ptr, <size_t>left.len, right.ptr, <size_t>right.len)
+
+    cdef bint may_join_in_json(self, Span text) noexcept nogil:
+        """Whether one might be split over neighbouring strings of a JSON text without backslashes."""
+        return lm_may_join_in_json(&self.splits, text.ptr, <size_t>text.len)
+
+    def trips_of(self, bytes text not None, bint is_json=False):
+        """The stages that might find something in `text`, for tests."""
+        return self.trips(span(<const uint8_t*><const char*>text, len(text)), is_json)
+
+    def may_be_split(self, bytes left not None, bytes right not None):
+        """Whether a marker might be split over two texts, for tests."""
+        return self.may_join(span(<const uint8_t*><const char*>left, len(left)),
+                             span(<const uint8_t*><const char*>right, len(right)))

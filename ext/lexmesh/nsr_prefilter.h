@@ -1,0 +1,232 @@
+/* Proves that no stage of the scanner can find anything in a text, or says which might.
+ *
+ * One pass, 64 bytes a step. Each proof errs only towards "might": what trips goes to the slow path, which decides.
+ * The figures that it relies on (three separators at most between spaced letters, six characters of base64, eight of
+ * hex) are those of _nsr_fold and _nsr_blob. */
+#ifndef LEXMESH_NSR_PREFILTER_H
+#define LEXMESH_NSR_PREFILTER_H
+
+#include "nsr_classify.h"
+
+enum {
+    LM_TRIP_WORD = 1,   /* three letters of a marker, in a row */
+    LM_TRIP_HIGH = 2,   /* a byte above 0x7F */
+    LM_TRIP_ESCAPE = 4, /* backslash, percent sign, ampersand */
+    LM_TRIP_SPACED = 8, /* letters that stand alone, a few separators apart */
+    LM_TRIP_BASE64 = 16,
+    LM_TRIP_HEX = 32,
+    LM_TRIP_ALL = 63
+};
+
+enum { LM_SPACED_GAP = 4, LM_MIN_BASE64 = 6, LM_MIN_HEX = 8 };
+
+typedef struct {
+    lm_trigrams trigrams;
+    int spaced; /* letters of the shortest marker, at least three */
+} lm_prefilter_tables;
+
+/* Letters that stand alone, counted as long as they follow each other closely. */
+typedef struct {
+    uint64_t alnum; /* of the block before */
+    size_t last;
+    int count;
+} lm_spaced;
+
+typedef struct {
+    const uint8_t *text;
+    size_t length;
+    int quotes_end; /* whether a quote ends a string: the text is raw JSON */
+    int wanted;     /* letters in a row that trip */
+    lm_spaced plain, symbolic;
+    uint64_t alnum, digit; /* of the block before */
+    int upper_open, digit_open; /* the run of base64 that goes on has a capital, a digit */
+    int trips;
+} lm_state;
+
+static inline unsigned lm_lowest(uint64_t bits) {
+#if defined(_MSC_VER)
+    unsigned long at;
+    _BitScanForward64(&at, bits);
+    return (unsigned)at;
+#else
+    return (unsigned)__builtin_ctzll(bits);
+#endif
+}
+
+static inline int lm_close(const lm_state *s, size_t from, size_t to) {
+    if (to - from > LM_SPACED_GAP) return 0;
+    if (s->quotes_end)
+        for (size_t at = from + 1; at < to; at++)
+            if (s->text[at] == '"') return 0;
+    return 1;
+}
+
+/* Bit i of a block's `alone` stands for byte i - 1: only then is the byte after it known. */
+static inline void lm_spaced_step(lm_state *s, lm_spaced *of, uint64_t alnum, size_t base) {
+    uint64_t before = alnum << 1 | of->alnum >> 63, before2 = alnum << 2 | of->alnum >> 62;
+    uint64_t alone = before & ~alnum & ~before2;
+    of->alnum = alnum;
+    for (; alone; alone &= alone - 1) {
+        size_t at = base + lm_lowest(alone) - 1;
+        of->count = of->count && lm_close(s, of->last, at) ? of->count + 1 : 1;
+        of->last = at;
+        if (of->count >= s->wanted) s->trips |= LM_TRIP_SPACED;
+    }
+}
+
+static inline int lm_base64_char(uint8_t c) {
+    return (lm_class_of(c) & LM_ALNUM) || c == '+' || c == '/' || c == '-' || c == '_';
+}
+
+static inline int lm_hex_char(uint8_t c) { return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); }
+
+/* Whether `least` or more characters of a kind stand in a row around `at`. */
+static inline int lm_long_run(const lm_state *s, size_t at, size_t least, int (*belongs)(uint8_t)) {
+    size_t first = at, last = at;
+    while (first > 0 && at - first < least && belongs(s->text[first - 1])) first--;
+    while (last < s->length && last - at < least && belongs(s->text[last])) last++;
+    return last - first >= least;
+}
+
+/* The characters of either base64 alphabet among 64 at `ptr`. */
+static inline uint64_t lm_base64_mask(const uint8_t *ptr, uint64_t alnum) {
+#if defined(LM_SSE2)
+    for (int at = 0; at < 64; at += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(ptr + at));
+        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('+')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
+        found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('/')));
+        found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('_')));
+        alnum |= (uint64_t)(uint32_t)_mm_movemask_epi8(found) << at;
+    }
+#else
+    for (int i = 0; i < 64; i++) alnum |= (uint64_t)lm_base64_char(ptr[i]) << i;
+#endif
+    return alnum;
+}
+
+/* A capital right after a letter or digit, or with a digit in the same run. */
+static inline void lm_base64_step(lm_state *s, uint64_t upper, uint64_t digit, uint64_t alnum, const uint8_t *ptr, size_t base) {
+    uint64_t run;
+    if (!upper && !s->upper_open) {
+        s->digit_open = 1;
+        return;
+    }
+    uint64_t found = upper & (alnum << 1 | s->alnum >> 63);
+    run = lm_base64_mask(ptr, alnum);
+    uint64_t capitals = upper | (run & (uint64_t)s->upper_open), digits = digit | (run & (uint64_t)s->digit_open);
+    /* a carry runs from the lowest capital of a run to the run's end, and so marks what follows it */
+    uint64_t after_upper = ((run ^ (run + capitals)) | capitals) & run, after_digit = ((run ^ (run + digits)) | digits) & run;
+    found |= (after_upper & digits) | (after_digit & capitals);
+    s->upper_open = (int)(after_upper >> 63);
+    s->digit_open = (int)(after_digit >> 63);
+    for (; found && !(s->trips & LM_TRIP_BASE64); found &= found - 1)
+        if (lm_long_run(s, base + lm_lowest(found), LM_MIN_BASE64, lm_base64_char)) s->trips |= LM_TRIP_BASE64;
+}
+
+/* Hex of text has a digit 2 to 7 at every other place: four of them, two apart. */
+static inline void lm_hex_step(lm_state *s, uint64_t digit, size_t base) {
+    uint64_t two = digit & (digit << 2 | s->digit >> 62), six = digit << 4 | s->digit >> 60;
+    uint64_t found = two & six & (digit << 6 | s->digit >> 58);
+    for (; found; found &= found - 1) {
+        size_t at = base + lm_lowest(found);
+        int text = 1;
+        for (size_t back = 0; back <= 6; back += 2) text &= s->text[at - back] >= '2' && s->text[at - back] <= '7';
+        if (text && lm_long_run(s, at, LM_MIN_HEX, lm_hex_char)) s->trips |= LM_TRIP_HEX;
+    }
+}
+
+static inline void lm_step(lm_state *s, const lm_block *block, const uint8_t *ptr, size_t base) {
+    uint64_t alnum = block->alnum, upper = alnum & ~block->bit5;
+    uint64_t had_symbolic = s->symbolic.alnum ^ s->plain.alnum;
+    uint64_t all = alnum | block->symbolic;
+    if (block->symbolic || had_symbolic || s->symbolic.count != s->plain.count || s->symbolic.last != s->plain.last)
+        lm_spaced_step(s, &s->symbolic, all, base), lm_spaced_step(s, &s->plain, alnum, base);
+    else {
+        lm_spaced_step(s, &s->plain, alnum, base);
+        s->symbolic = s->plain;
+    }
+    if (!(s->trips & LM_TRIP_BASE64)) lm_base64_step(s, upper, block->digit, alnum, ptr, base);
+    if (!(s->trips & LM_TRIP_HEX)) lm_hex_step(s, block->digit, base);
+    s->alnum = alnum;
+    s->digit = block->digit;
+}
+
+static inline void lm_note(lm_state *s, int kinds, int high, int trigram) {
+    if (kinds & LM_ESCAPES) s->trips |= LM_TRIP_ESCAPE;
+    if (high) s->trips |= LM_TRIP_HIGH;
+    if (trigram) s->trips |= LM_TRIP_WORD;
+}
+
+static inline lm_state lm_begin(const lm_prefilter_tables *t, const uint8_t *text, size_t length, int quotes_end) {
+    lm_state s;
+    memset(&s, 0, sizeof s);
+    s.text = text;
+    s.length = length;
+    s.quotes_end = quotes_end;
+    s.wanted = t->spaced;
+    return s;
+}
+
+/* The end of a text, padded with zeros: a block needs two bytes after it, and the last letter its neighbour. */
+#define LM_TAIL 132
+
+#define LM_PREFILTER(name, attributes, prepare, classify, finish)                                                       \
+    attributes static int name(const lm_prefilter_tables *t, const uint8_t *text, size_t length, int quotes_end) {      \
+        lm_state s = lm_begin(t, text, length, quotes_end);                                                             \
+        lm_block block;                                                                                                 \
+        uint8_t tail[LM_TAIL];                                                                                          \
+        size_t at = 0, left;                                                                                            \
+        prepare;                                                                                                        \
+        for (; length - at >= 66; at += 64) {                                                                           \
+            const uint8_t *ptr = text + at;                                                                             \
+            classify;                                                                                                   \
+            lm_step(&s, &block, ptr, at);                                                                                    \
+        }                                                                                                               \
+        left = length - at;                                                                                             \
+        memset(tail, 0, LM_TAIL);                                                                                       \
+        memcpy(tail, text + at, left);                                                                                  \
+        for (size_t from = 0; from <= left; from += 64) {                                                               \
+            const uint8_t *ptr = tail + from;                                                                           \
+            classify;                                                                                                   \
+            lm_step(&s, &block, ptr, at + from);                                                                             \
+        }                                                                                                               \
+        finish;                                                                                                         \
+        return s.trips;                                                                                                 \
+    }
+
+#define LM_NO_PREPARE (void)0
+#define LM_CLASSIFY_NOTED(classify) classify(&t->trigrams, ptr, &block), lm_note(&s, block.kinds, block.high, block.trigram)
+
+LM_PREFILTER(lm_prefilter_scalar, , LM_NO_PREPARE, LM_CLASSIFY_NOTED(lm_classify_scalar), (void)0)
+
+#if defined(LM_X86_DISPATCH)
+
+LM_PREFILTER(lm_prefilter_ssse3, __attribute__((target("ssse3"))), LM_NO_PREPARE, LM_CLASSIFY_NOTED(lm_classify_ssse3),
+             (void)0)
+
+LM_PREFILTER(lm_prefilter_avx2, __attribute__((target("avx2,bmi,popcnt"))),
+             lm_avx2_tables v; lm_avx2_seen seen; lm_avx2_load(&t->trigrams, &v);
+             seen.kinds = seen.high = seen.trigram = _mm256_setzero_si256(), lm_avx2_block(&v, ptr, &seen, &block),
+             lm_note(&s, _mm256_testz_si256(seen.kinds, _mm256_set1_epi8(LM_ESCAPES)) ? 0 : LM_ESCAPES,
+                     _mm256_movemask_epi8(seen.high), !_mm256_testz_si256(seen.trigram, seen.trigram)))
+
+#elif defined(LM_NEON)
+LM_PREFILTER(lm_prefilter_neon, , LM_NO_PREPARE, LM_CLASSIFY_NOTED(lm_classify_neon), (void)0)
+#endif
+
+typedef int (*lm_prefilter_fn)(const lm_prefilter_tables *, const uint8_t *, size_t, int);
+
+/* The fastest implementation that this processor has; `most` caps it: 0 scalar, 1 128 bits, 2 whatever there is. */
+static inline lm_prefilter_fn lm_choose_prefilter(int most) {
+#if defined(LM_X86_DISPATCH)
+    __builtin_cpu_init();
+    if (most >= 2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")) return lm_prefilter_avx2;
+    if (most >= 1 && __builtin_cpu_supports("ssse3")) return lm_prefilter_ssse3;
+#elif defined(LM_NEON)
+    if (most >= 1) return lm_prefilter_neon;
+#endif
+    (void)most;
+    return lm_prefilter_scalar;
+}
+
+#endif

@@ -1,0 +1,1 @@
+"""Decodes one JSON message, for the other compiled modules."""

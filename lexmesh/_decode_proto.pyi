@@ -1,0 +1,1 @@
+"""Decodes one protobuf message, for the other compiled modules."""

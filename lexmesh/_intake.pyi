@@ -1,0 +1,20 @@
+"""What a node takes in."""
+
+from typing import Final
+
+from lexmesh._nsr import Scanner
+from lexmesh._router import Endpoint, Router
+
+INGRESS_NAMES: Final[tuple[str, ...]]
+
+class Intake:
+    """Polices, routes and counts what one node takes in."""
+
+    node_id: str
+    router: Router
+    scanner: Scanner
+    max_message_size: int
+    origin: Endpoint
+    awaited: set[str]
+    reply_endpoint: Endpoint | None
+    def __init__(self, scanner: Scanner, node_id: str, epoch: int, max_depth: int, max_message_size: int) -> None: ...

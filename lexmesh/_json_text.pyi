@@ -1,0 +1,1 @@
+"""The lexical level of JSON, for the other compiled modules."""

@@ -1,0 +1,1 @@
+"""Statuses as words and exceptions, for the other compiled modules."""
