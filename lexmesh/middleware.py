@@ -51,12 +51,12 @@ class Middleware:
             assert passed is not None
             try:
                 result = step(passed)
+                if hasattr(result, "__await__"):
+                    return self._go_on(result, index, passed)
+                passed = self._settled(index, result, passed)
             except Exception as error:
                 self._failed(step, error, event)
                 return None
-            if hasattr(result, "__await__"):
-                return self._go_on(result, index, passed)
-            passed = self._settled(index, result, passed)
             if passed is None:
                 return None
         return passed

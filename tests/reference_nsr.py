@@ -311,6 +311,9 @@ def blobs(data: bytes) -> Iterator[bytes]:
                     whole.translate(bytes.maketrans(b"+/", b"-_")) + b"=" * (-len(whole) % 4)
                 )
     for run in re.findall(rb"[0-9A-Fa-f]{8,}", data):
+        mixed = re.search(rb"[0-9]", run) and re.search(rb"[A-Fa-f]", run)
+        if not mixed and not re.search(rb"[2-7].[2-7].[2-7].[2-7]", run):
+            continue
         yield bytes.fromhex(run[: len(run) // 2 * 2].decode())
         if len(run) % 2:
             yield bytes.fromhex(run[1:].decode())

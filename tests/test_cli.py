@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from cli_process import assert_one_line, lexmesh
+from cli_process import assert_one_line, gateway, lexmesh
 
 USAGE = [
     (("nope",), "no such command 'nope'"),
@@ -69,6 +69,17 @@ def _seconds_of_help() -> float:
     started = time.perf_counter()
     lexmesh("--help")
     return time.perf_counter() - started
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_closed(closed: str) -> None:
+    with gateway() as running:
+        for command in (f"pub {running.url} x", "policy scan", "--version", "mesh start --port 70000"):
+            shell = f"exec {sys.executable} -m lexmesh.cli {command} {closed}"
+            result = subprocess.run(["sh", "-c", shell], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+            assert result.returncode == (2 if "70000" in command else 0), result.stderr
+            assert b"Traceback" not in result.stderr
+            assert b"internal error" not in result.stderr
 
 
 def test_a_mistake_of_ours_is_one_line_too(tmp_path) -> None:

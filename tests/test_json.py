@@ -46,8 +46,8 @@ ACCEPTED = [
     b"1.7976931348623157e308", b"-1.7976931348623157e308", b"5e-324", b"1e-400", b"0e999999",
     b"18446744073709551615", b"-9223372036854775808", b"123456789012345678901234567890",
     b"1" + b"0" * 308, b"0." + b"3" * 400,
-    b"[" * 63 + b"]" * 63,
-    b'{"a":' * 63 + b"1" + b"}" * 63,
+    b"[" * 64 + b"]" * 64,
+    b'{"a":' * 64 + b"1" + b"}" * 64,
     keys(8), keys(9), keys(1000),
 ]  # fmt: skip
 
@@ -212,26 +212,26 @@ def test_the_offset_points_at_the_fault(text: bytes, offset: int) -> None:
     assert caught.value.offset == offset
 
 
-# The message's own object is the first level of 64, so data may nest 63 deep, whatever format brings it: a message that
-# came as protobuf must not become JSON that no gateway takes.
-@pytest.mark.parametrize("levels", [62, 63, 64, 65])
+# Data may nest 64 deep, whatever format brings it: a message that came as protobuf must not become JSON that no gateway
+# takes.
+@pytest.mark.parametrize("levels", [63, 64, 65, 66])
 def test_both_formats_allow_the_same_nesting(levels: int) -> None:
     text = b"[" * levels + b"]" * levels
     for face in (as_data, as_payload):
-        if levels <= 63:
-            face(text)
+        if levels <= 64:
+            StreamEvent.from_json(face(text).to_json())
         else:
             with pytest.raises(MalformedError, match="nested"):
                 face(text)
 
 
 def seconds(text: bytes) -> float:
-    """The best of several runs, so that other load does not count."""
+    """Processor time, the best of several runs: neither counts what else the machine does."""
     best = float("inf")
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.thread_time()
         strict_json(text)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return best
 
 

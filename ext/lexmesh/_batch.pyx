@@ -8,6 +8,9 @@ from lexmesh._status cimport malformed
 
 from lexmesh._codec import StreamEvent
 
+cdef enum:
+    MAX_HEAD = 5        # bytes of a length; protobuf's own parsers read no more
+
 
 def encode_batch(events):
     """Several events as one protobuf Batch.
@@ -63,7 +66,7 @@ cdef Status next_in_batch(Span batch, Py_ssize_t* at, Span* event) noexcept nogi
     if cursor[0] != 0x0A:
         return UNKNOWN_FIELD
     step = get_varint(cursor + 1, end, &length)
-    if step == 0:
+    if step == 0 or step > MAX_HEAD:
         return BAD_VARINT
     cursor += 1 + step
     if length > <uint64_t>(end - cursor):

@@ -196,7 +196,7 @@ cdef class StreamEvent:
 
     def _read_data(self):
         cdef bytes payload
-        if self.env.payload_kind == NO_PAYLOAD:
+        if self.env.payload_kind == NO_PAYLOAD and not is_binary(&self.env):
             return None
         payload = PyBytes_FromStringAndSize(<const char*>self.env.payload.ptr, self.env.payload.len)
         if is_binary(&self.env):
@@ -287,7 +287,7 @@ cdef class StreamEvent:
     @property
     def id(self):
         """`source:epoch:seq`, or empty while no node has stamped it."""
-        if not self.env.epoch and not self.env.seq:
+        if not self.source_node or not (self.env.epoch or self.env.seq):
             return ""
         return f"{self.source_node}:{self.env.epoch}:{self.env.seq}"
 

@@ -29,11 +29,11 @@ cdef inline Status json_integer(const uint8_t** cursor, const uint8_t* end, uint
         at += 1
     if at == first or (at < end and (at[0] == c'.' or (at[0] | 0x20) == c'e')):
         return WRONG_TYPE
-    if not decimal(first, at - first, &magnitude) or magnitude > most:
+    if not decimal(first, at - first, &magnitude) or magnitude > most + negative:
         return OUT_OF_RANGE
     if negative and magnitude != 0 and most != <uint64_t>INT64_MAX:
         return OUT_OF_RANGE
-    value[0] = -<int64_t>magnitude if negative else <int64_t>magnitude
+    value[0] = <int64_t>(0 - magnitude) if negative else <int64_t>magnitude
     cursor[0] = at
     return OK
 
@@ -145,7 +145,7 @@ cdef Status json_value(Scratch scratch, Envelope* env, uint32_t field, const uin
     cdef int64_t number = 0
     cdef Status status
     if field == HAS_PAYLOAD:
-        status = scratch.walker.value(cursor, end, 1)
+        status = scratch.walker.value(cursor, end, 0)
         env.payload = span(start, cursor[0] - start)
         env.payload_kind = NO_PAYLOAD if is_literal(env.payload, "null", 4) else JSON_VALUE
         return status

@@ -11,6 +11,7 @@ from lexmesh._span cimport (
 cdef enum:
     VARINT = 0          # wire types (protobuf encoding guide)
     LENGTH = 2
+    MAX_HEAD = 5        # bytes of a tag or a length; protobuf's own parsers read no more
 
 
 cdef inline Status proto_number(Envelope* env, uint32_t number, uint64_t value, const uint8_t* at,
@@ -42,7 +43,7 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
     cdef Status status
     while cursor[0] < end:
         step = get_varint(cursor[0], end, &tag)
-        if step == 0:
+        if step == 0 or step > MAX_HEAD:
             return BAD_VARINT
         number = <uint32_t>(tag >> 3)
         if tag > UINT32_MAX or number == 0:
@@ -56,7 +57,7 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
         env.has |= 1u << number
         cursor[0] += step
         step = get_varint(cursor[0], end, &value)
-        if step == 0:
+        if step == 0 or (step > MAX_HEAD and <int>(tag & 7) == LENGTH):
             return BAD_VARINT
         if (tag & 7) == VARINT:
             status = proto_number(env, number, value, cursor[0], step)
@@ -110,7 +111,7 @@ cdef Status proto_pair(Scratch scratch, Envelope* env, Span entry) noexcept nogi
     seen[0] = seen[1] = False
     while at < end:
         step = get_varint(at, end, &tag)
-        if step == 0:
+        if step == 0 or step > MAX_HEAD:
             return BAD_VARINT
         if tag != 0x0A and tag != 0x12:
             return UNKNOWN_FIELD if tag >> 3 > 2 else BAD_WIRE_TYPE
@@ -120,7 +121,7 @@ cdef Status proto_pair(Scratch scratch, Envelope* env, Span entry) noexcept nogi
         seen[which] = True
         at += step
         step = get_varint(at, end, &length)
-        if step == 0:
+        if step == 0 or step > MAX_HEAD:
             return BAD_VARINT
         at += step
         if length > <uint64_t>(end - at):

@@ -17,8 +17,7 @@ cdef enum:
 
 cdef bint is_binary(const Envelope* env) noexcept nogil:
     """Whether the payload is delivered as bytes."""
-    return (env.payload_kind == OPAQUE_BYTES
-            or is_literal(env.content_type, "application/octet-stream", 24) and env.payload.len > 0)
+    return env.payload_kind == OPAQUE_BYTES or is_literal(env.content_type, "application/octet-stream", 24)
 
 
 cdef bint is_json_data(const Envelope* env) noexcept nogil:
@@ -269,7 +268,7 @@ cdef bint write_json(const Envelope* env, Buffer* out) noexcept nogil:
         at = put_quoted(at, env.reply_to)
         at[0] = c','
         at += 1
-    if env.payload_kind != NO_PAYLOAD:
+    if env.payload_kind != NO_PAYLOAD or is_binary(env):
         at = put_data(env, at)
     (at - 1)[0] = c'}'      # in place of the last comma
     out.len = at - out.ptr

@@ -9,6 +9,7 @@ import time
 from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
+from lexmesh._buffer cimport append_span, release, reserve
 from lexmesh._status cimport reason_of
 from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO
 from lexmesh._nsr_automaton cimport Automaton

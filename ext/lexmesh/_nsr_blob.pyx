@@ -52,6 +52,28 @@ cdef bint worth_decoding(Span run) noexcept nogil:
     return upper and digit
 
 
+cdef inline bint is_hex_digit_of_text(uint8_t c) noexcept nogil:
+    return c'2' <= c <= c'7'
+
+
+cdef bint is_hex_of_text(Span run) noexcept nogil:
+    """Whether a run can be hex of text and not a plain number.
+
+    It has digits and letters; or only digits and among them, at every other place, four from 2 to 7, as the first
+    digits of ASCII letters are. (UTF-8 beyond ASCII has letters.)
+    """
+    cdef Py_ssize_t i
+    cdef bint digit = False
+    cdef bint letter = False
+    for i in range(run.len):
+        digit = digit or is_digit(run.ptr[i])
+        letter = letter or is_letter(run.ptr[i])
+        if i >= 6 and is_hex_digit_of_text(run.ptr[i]) and is_hex_digit_of_text(run.ptr[i - 2]) and (
+                is_hex_digit_of_text(run.ptr[i - 4]) and is_hex_digit_of_text(run.ptr[i - 6])):
+            return True
+    return digit and letter
+
+
 cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noexcept nogil:
     """Finds the next run of an alphabet that is worth decoding, from `at` on."""
     cdef Py_ssize_t first
@@ -63,7 +85,7 @@ cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noex
             at[0] += 1
         run[0] = span(text.ptr + first, at[0] - first)
         if alphabet == HEX:
-            if run.len >= MIN_HEX:
+            if run.len >= MIN_HEX and is_hex_of_text(run[0]):
                 return True
         elif run.len >= MIN_BASE64 and worth_decoding(run[0]):
             return True

@@ -11,7 +11,7 @@ cdef enum:
 
 # Letters of English text in a thousand (after Norvig's counts of the Google books corpus), a to z.
 FREQUENCY = (80, 15, 33, 38, 125, 24, 19, 51, 76, 2, 5, 41, 25, 72, 76, 21, 1, 63, 65, 93, 27, 11, 17, 2, 17, 1)
-COMMON = frozenset("the and ing ion ent tio for ate ter all ver con ers sta rea ort our her ion ons est com".split())
+COMMON = frozenset("the and ing ion ent tio for ate ter all ver con ers sta rea ort our her ion est com sen ens nso ens".split())
 
 
 def readings_of_ascii():
@@ -54,13 +54,34 @@ def cost(letters):
     return product * (100 if text in COMMON else 1)
 
 
-def rarest(pattern):
-    """The rarest three letters of a pattern in a row within one word; fewer if no word has three."""
+def trigrams_of(pattern):
+    """Each three letters in a row within one word; what there is where no word has three."""
     words = [word for word in pattern.split(bytes([SPACE])) if word]
-    longest = max(len(word) for word in words)
-    size = min(3, longest)
-    choices = [word[i:i + size] for word in words for i in range(len(word) - size + 1)]
-    return min(choices, key=lambda letters: (cost(letters), letters))
+    size = min(3, max(len(word) for word in words))
+    return {word[i:i + size] for word in words for i in range(len(word) - size + 1)}
+
+
+def covering(patterns):
+    """A cheap set of trigrams such that each pattern has one of them (greedy weighted set cover)."""
+    holders = {}
+    for pattern in patterns:
+        for letters in trigrams_of(pattern):
+            holders.setdefault(letters, set()).add(pattern)
+    chosen = []
+    while holders:
+        best = min(holders, key=lambda letters: (cost(letters) / len(holders[letters]), letters))
+        chosen.append(best)
+        covered = holders.pop(best)
+        for letters in covered_trigrams(covered):
+            if letters in holders:
+                holders[letters] -= covered
+                if not holders[letters]:
+                    del holders[letters]
+    return sorted(chosen)
+
+
+def covered_trigrams(patterns):
+    return {letters for pattern in patterns for letters in trigrams_of(pattern)}
 
 
 cdef class Prefilter:
@@ -79,7 +100,7 @@ cdef class Prefilter:
         self.never = not patterns
         lengths = [len(pattern.replace(bytes([SPACE]), b"")) for pattern in patterns]
         self.tables.spaced = min([length for length in lengths if length >= MIN_SPACED], default=1 << 30)
-        for number, letters in enumerate(sorted({rarest(pattern) for pattern in patterns})):
+        for number, letters in enumerate(covering(patterns)):
             self._add_trigram([READINGS[letter] for letter in letters], number % BUCKETS)
         for pattern in joined:
             for at in range(1, len(pattern)):

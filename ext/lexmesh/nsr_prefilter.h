@@ -80,6 +80,8 @@ static inline int lm_base64_char(uint8_t c) {
 
 static inline int lm_hex_char(uint8_t c) { return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); }
 
+static inline int lm_hex_digit_of_text(uint8_t c) { return c >= '2' && c <= '7'; }
+
 /* Whether `least` or more characters of a kind stand in a row around `at`. */
 static inline int lm_long_run(const lm_state *s, size_t at, size_t least, int (*belongs)(uint8_t)) {
     size_t first = at, last = at;
@@ -123,16 +125,20 @@ static inline void lm_base64_step(lm_state *s, uint64_t upper, uint64_t digit, u
         if (lm_long_run(s, base + lm_lowest(found), LM_MIN_BASE64, lm_base64_char)) s->trips |= LM_TRIP_BASE64;
 }
 
-/* Hex of text has a digit 2 to 7 at every other place: four of them, two apart. */
-static inline void lm_hex_step(lm_state *s, uint64_t digit, size_t base) {
-    uint64_t two = digit & (digit << 2 | s->digit >> 62), six = digit << 4 | s->digit >> 60;
-    uint64_t found = two & six & (digit << 6 | s->digit >> 58);
-    for (; found; found &= found - 1) {
-        size_t at = base + lm_lowest(found);
-        int text = 1;
-        for (size_t back = 0; back <= 6; back += 2) text &= s->text[at - back] >= '2' && s->text[at - back] <= '7';
-        if (text && lm_long_run(s, at, LM_MIN_HEX, lm_hex_char)) s->trips |= LM_TRIP_HEX;
+/* Digits and letters side by side, or, where there are only digits, four of 2 to 7 two apart (see _nsr_blob). */
+static inline void lm_hex_step(lm_state *s, uint64_t digit, uint64_t alnum, size_t base) {
+    uint64_t letter = alnum & ~digit, letter_before = letter << 1 | (s->alnum & ~s->digit) >> 63;
+    uint64_t mixed = (digit & letter_before) | (letter & (digit << 1 | s->digit >> 63));
+    uint64_t two = digit << 2 | s->digit >> 62, four = digit << 4 | s->digit >> 60, six = digit << 6 | s->digit >> 58;
+    uint64_t text = digit & two & four & six;
+    for (; text; text &= text - 1) {
+        const uint8_t *at = s->text + base + lm_lowest(text);
+        if (lm_hex_digit_of_text(at[0]) && lm_hex_digit_of_text(at[-2]) && lm_hex_digit_of_text(at[-4]) &&
+            lm_hex_digit_of_text(at[-6]))
+            mixed |= text & -text;
     }
+    for (; mixed && !(s->trips & LM_TRIP_HEX); mixed &= mixed - 1)
+        if (lm_long_run(s, base + lm_lowest(mixed), LM_MIN_HEX, lm_hex_char)) s->trips |= LM_TRIP_HEX;
 }
 
 static inline void lm_step(lm_state *s, const lm_block *block, const uint8_t *ptr, size_t base) {
@@ -146,7 +152,7 @@ static inline void lm_step(lm_state *s, const lm_block *block, const uint8_t *pt
         s->symbolic = s->plain;
     }
     if (!(s->trips & LM_TRIP_BASE64)) lm_base64_step(s, upper, block->digit, alnum, ptr, base);
-    if (!(s->trips & LM_TRIP_HEX)) lm_hex_step(s, block->digit, base);
+    if (!(s->trips & LM_TRIP_HEX)) lm_hex_step(s, block->digit, alnum, base);
     s->alnum = alnum;
     s->digit = block->digit;
 }

@@ -4,7 +4,7 @@ A command lives in the module of its name and is imported when it runs, so that 
 
 - ``app``: the commands and their options, as typer reads them
 - ``exits``: every way a command ends, as one line on stderr and an exit code
-- ``arguments``, ``urls``, ``signals``, ``state``, ``output``: what several commands need
+- ``arguments``, ``urls``, ``signals``, ``state``, ``output``, ``streams``: what several commands need
 - ``lines``, ``window``, ``receipts``, ``progress``: what ``pub`` is made of
 - ``demo_*``: the three nodes of the demo, what they report, and the sums that must agree
 """
@@ -18,6 +18,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs the command that ``sys.argv`` names and exits with its code."""
+    from .streams import open_closed_streams  # noqa: PLC0415
+
+    open_closed_streams()
     from .app import app  # noqa: PLC0415 - typer is slow to import for those who only import the package
     from .exits import run_command  # noqa: PLC0415
 

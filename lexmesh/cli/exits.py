@@ -19,8 +19,9 @@ from typing import Final
 import typer
 
 from ..errors import LexmeshError
+from .streams import silence_stdout
 
-__all__ = ["FAILURE", "INTERRUPTED", "OK", "USAGE", "complain", "run_command", "silence_stdout"]
+__all__ = ["FAILURE", "INTERRUPTED", "OK", "USAGE", "complain", "run_command"]
 
 OK: Final = 0
 FAILURE: Final = 1
@@ -94,13 +95,3 @@ def _usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "lexmesh"
     return f"{message[:1].lower()}{message[1:]} (see '{path} --help')"
-
-
-def silence_stdout() -> None:
-    """Points stdout at nothing, so that the interpreter's last flush cannot fail on a closed pipe."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        pass

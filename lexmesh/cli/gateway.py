@@ -15,8 +15,9 @@ from ..errors import ConfigError
 from ..metrics import HEALTH_CONTENT_TYPE, METRICS_CONTENT_TYPE, health_json, prometheus_text
 from ..nsr import NsrPolicy
 from ..transports.websocket import WebSocketServer
-from .exits import OK, silence_stdout
+from .exits import OK
 from .signals import on_termination
+from .streams import silence_stdout
 
 __all__ = ["configured", "serve"]
 

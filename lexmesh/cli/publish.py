@@ -160,7 +160,7 @@ def _print_summary(summary: Mapping[str, Any], as_json: bool) -> None:
         f"denied {summary['denied']}" + (f" ({rules})" if rules else ""),
         f"unroutable {summary['unroutable']}",
         *(f"{name} {summary[name]}" for name in QUIET_OUTCOMES if summary[name]),
-        f"lost {summary['lost']}",
+        f"lost {summary['lost']}{' at most (unconfirmed when the connection broke)' if summary['lost'] else ''}",
     ]
     if summary["malformed_lines"]:
         parts.append(f"malformed lines {summary['malformed_lines']}")

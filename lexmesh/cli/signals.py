@@ -26,7 +26,7 @@ def on_termination(stop: Callable[[signal.Signals], None]) -> None:
         try:
             loop.add_signal_handler(number, stop, number)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda _, __, number=number: loop.call_soon_threadsafe(stop, number))
+            signal.signal(number, lambda got, _: loop.call_soon_threadsafe(stop, signal.Signals(got)))
 
 
 def run_to_exit_code(main: Coroutine[Any, Any, int]) -> int:

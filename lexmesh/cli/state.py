@@ -61,7 +61,7 @@ class LinkState:
             self.say("connected again")
         elif state == "disconnected" and not self._was_lost:
             self._was_lost = True
-            self._judge(detail or "connection lost")
+            self._judge(detail)
 
     def _judge(self, detail: str) -> None:
         code, _, reason = detail.partition(" ")
@@ -69,4 +69,4 @@ class LinkState:
             self._refusal = DisconnectedError(int(code), reason)
             self._settled.set()
         else:
-            self.say(f"disconnected: {detail}; trying again until it is back")
+            self.say(f"disconnected: {reason or 'connection lost'} ({code}); trying again until it is back")
