@@ -351,7 +351,7 @@ cdef class Scanner(PayloadScanner):
             count: how often.
 
         Returns:
-            Nanoseconds for all of it.
+            Nanoseconds of processor time for all of it.
         """
         cdef Envelope env
         cdef Verdict verdict
@@ -359,10 +359,10 @@ cdef class Scanner(PayloadScanner):
         cdef Span text = span(<const uint8_t*><const char*>raw, len(raw))
         if self.decoder.decode(text, PROTO if format else JSON, &env, &at) != OK:
             raise ValueError("the message does not decode")
-        started = time.perf_counter_ns()
+        started = time.thread_time_ns()
         for i in range(count):
             self.allows(&env, &verdict)
-        return time.perf_counter_ns() - started
+        return time.thread_time_ns() - started
 
 
 cdef Prefilter filter_for(list patterns, uint64_t words, uint64_t keys, int vectors):

@@ -11,7 +11,7 @@ cdef enum:
 
 # Letters of English text in a thousand (after Norvig's counts of the Google books corpus), a to z.
 FREQUENCY = (80, 15, 33, 38, 125, 24, 19, 51, 76, 2, 5, 41, 25, 72, 76, 21, 1, 63, 65, 93, 27, 11, 17, 2, 17, 1)
-COMMON = frozenset("the and ing ion ent tio for ate ter all ver con ers sta rea ort our her ion est com sen ens nso ens".split())
+COMMON = frozenset("the and ing ion ent tio for ate ter all ver con ers sta rea ort our her ion est com sen ens nso har arr ove ful".split())
 
 
 def readings_of_ascii():
@@ -62,7 +62,7 @@ def trigrams_of(pattern):
 
 
 def covering(patterns):
-    """A cheap set of trigrams such that each pattern has one of them (greedy weighted set cover)."""
+    """A cheap set of trigrams such that each pattern has one of them (greedy weighted set cover, then pruned)."""
     holders = {}
     for pattern in patterns:
         for letters in trigrams_of(pattern):
@@ -77,6 +77,10 @@ def covering(patterns):
                 holders[letters] -= covered
                 if not holders[letters]:
                     del holders[letters]
+    for letters in sorted(chosen, key=cost, reverse=True):
+        rest = [other for other in chosen if other != letters]
+        if all(any(other in trigrams_of(pattern) for other in rest) for pattern in patterns):
+            chosen = rest
     return sorted(chosen)
 
 

@@ -18,6 +18,12 @@ enum {
     LM_TRIP_ALL = 63
 };
 
+#if defined(_MSC_VER)
+#define LM_RARE static __declspec(noinline)
+#else
+#define LM_RARE static __attribute__((noinline, unused))
+#endif
+
 enum { LM_SPACED_GAP = 4, LM_MIN_BASE64 = 6, LM_MIN_HEX = 8 };
 
 typedef struct {
@@ -27,7 +33,6 @@ typedef struct {
 
 /* Letters that stand alone, counted as long as they follow each other closely. */
 typedef struct {
-    uint64_t alnum; /* of the block before */
     size_t last;
     int count;
 } lm_spaced;
@@ -38,7 +43,7 @@ typedef struct {
     int quotes_end; /* whether a quote ends a string: the text is raw JSON */
     int wanted;     /* letters in a row that trip */
     lm_spaced plain, symbolic;
-    uint64_t alnum, digit; /* of the block before */
+    uint64_t alnum, either, digit; /* of the block before; either: alphanumeric or symbolic */
     int upper_open, digit_open; /* the run of base64 that goes on has a capital, a digit */
     int trips;
 } lm_state;
@@ -62,10 +67,11 @@ static inline int lm_close(const lm_state *s, size_t from, size_t to) {
 }
 
 /* Bit i of a block's `alone` stands for byte i - 1: only then is the byte after it known. */
-static inline void lm_spaced_step(lm_state *s, lm_spaced *of, uint64_t alnum, size_t base) {
-    uint64_t before = alnum << 1 | of->alnum >> 63, before2 = alnum << 2 | of->alnum >> 62;
-    uint64_t alone = before & ~alnum & ~before2;
-    of->alnum = alnum;
+static inline uint64_t lm_alone(uint64_t alnum, uint64_t block_before) {
+    return (alnum << 1 | block_before >> 63) & ~alnum & ~(alnum << 2 | block_before >> 62);
+}
+
+LM_RARE void lm_spaced_step(lm_state *s, lm_spaced *of, uint64_t alone, size_t base) {
     for (; alone; alone &= alone - 1) {
         size_t at = base + lm_lowest(alone) - 1;
         of->count = of->count && lm_close(s, of->last, at) ? of->count + 1 : 1;
@@ -107,12 +113,8 @@ static inline uint64_t lm_base64_mask(const uint8_t *ptr, uint64_t alnum) {
 }
 
 /* A capital right after a letter or digit, or with a digit in the same run. */
-static inline void lm_base64_step(lm_state *s, uint64_t upper, uint64_t digit, uint64_t alnum, const uint8_t *ptr, size_t base) {
+LM_RARE void lm_base64_step(lm_state *s, uint64_t upper, uint64_t digit, uint64_t alnum, const uint8_t *ptr, size_t base) {
     uint64_t run;
-    if (!upper && !s->upper_open) {
-        s->digit_open = 1;
-        return;
-    }
     uint64_t found = upper & (alnum << 1 | s->alnum >> 63);
     run = lm_base64_mask(ptr, alnum);
     uint64_t capitals = upper | (run & (uint64_t)s->upper_open), digits = digit | (run & (uint64_t)s->digit_open);
@@ -126,7 +128,7 @@ static inline void lm_base64_step(lm_state *s, uint64_t upper, uint64_t digit, u
 }
 
 /* Digits and letters side by side, or, where there are only digits, four of 2 to 7 two apart (see _nsr_blob). */
-static inline void lm_hex_step(lm_state *s, uint64_t digit, uint64_t alnum, size_t base) {
+LM_RARE void lm_hex_step(lm_state *s, uint64_t digit, uint64_t alnum, size_t base) {
     uint64_t letter = alnum & ~digit, letter_before = letter << 1 | (s->alnum & ~s->digit) >> 63;
     uint64_t mixed = (digit & letter_before) | (letter & (digit << 1 | s->digit >> 63));
     uint64_t two = digit << 2 | s->digit >> 62, four = digit << 4 | s->digit >> 60, six = digit << 6 | s->digit >> 58;
@@ -142,18 +144,17 @@ static inline void lm_hex_step(lm_state *s, uint64_t digit, uint64_t alnum, size
 }
 
 static inline void lm_step(lm_state *s, const lm_block *block, const uint8_t *ptr, size_t base) {
-    uint64_t alnum = block->alnum, upper = alnum & ~block->bit5;
-    uint64_t had_symbolic = s->symbolic.alnum ^ s->plain.alnum;
-    uint64_t all = alnum | block->symbolic;
-    if (block->symbolic || had_symbolic || s->symbolic.count != s->plain.count || s->symbolic.last != s->plain.last)
-        lm_spaced_step(s, &s->symbolic, all, base), lm_spaced_step(s, &s->plain, alnum, base);
-    else {
-        lm_spaced_step(s, &s->plain, alnum, base);
-        s->symbolic = s->plain;
-    }
-    if (!(s->trips & LM_TRIP_BASE64)) lm_base64_step(s, upper, block->digit, alnum, ptr, base);
-    if (!(s->trips & LM_TRIP_HEX)) lm_hex_step(s, block->digit, alnum, base);
+    uint64_t alnum = block->alnum, upper = alnum & ~block->bit5, either = alnum | block->symbolic;
+    uint64_t alone = lm_alone(alnum, s->alnum), alone_either = lm_alone(either, s->either);
+    if (alone) lm_spaced_step(s, &s->plain, alone, base);
+    if (alone_either) lm_spaced_step(s, &s->symbolic, alone_either, base);
+    if (upper | (uint64_t)s->upper_open) {
+        if (!(s->trips & LM_TRIP_BASE64)) lm_base64_step(s, upper, block->digit, alnum, ptr, base);
+    } else
+        s->digit_open = 1;
+    if ((block->digit | s->digit) && !(s->trips & LM_TRIP_HEX)) lm_hex_step(s, block->digit, alnum, base);
     s->alnum = alnum;
+    s->either = either;
     s->digit = block->digit;
 }
 

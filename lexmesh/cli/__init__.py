@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import sys
 
+from .streams import open_closed_streams
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Runs the command that ``sys.argv`` names and exits with its code."""
-    from .streams import open_closed_streams  # noqa: PLC0415
-
     open_closed_streams()
     from .app import app  # noqa: PLC0415 - typer is slow to import for those who only import the package
     from .exits import run_command  # noqa: PLC0415

@@ -18,7 +18,7 @@ class GatewayNode:
     """Polices and relays what the others say, answers bio syncs and notes the rest."""
 
     def __init__(self) -> None:
-        self._server = WebSocketServer(GATEWAY, port=0)
+        self._server = WebSocketServer(GATEWAY, host="127.0.0.1", port=0)
         self._server.register_handler("bio_sync", self._on_bio_sync)
         self._server.register_handler("mycelium_status", self._on_mycelium_status)
         self._handled = 0

@@ -317,7 +317,8 @@ class WebSocketClient:
     @property
     def received(self) -> int:
         """Events that arrived, passed the policy and were handed to a handler or a waiting request."""
-        return int(self.pipeline.ledger()["ingress"]["routed"])
+        own = self.core.origin.counts()["ingress"]["routed"]
+        return int(self.pipeline.ledger()["ingress"]["routed"] - own)
 
     @property
     def lost(self) -> int:
