@@ -9,22 +9,20 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, Self
 
 from lexmesh._codec import StreamEvent
-from lexmesh._handlers import HandlerEndpoint, cause_depth
+from lexmesh._handlers import cause_depth
 from lexmesh._router import Endpoint, check_pattern
 from lexmesh.config import MeshConfig
-from lexmesh.errors import DisconnectedError, RequestTimeoutError
+from lexmesh.errors import DisconnectedError
 from lexmesh.events import EventType
 from lexmesh.nsr import NsrPolicy
 from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports import gateway_protocol as protocol
+from lexmesh.transports.answers import Answers
 from lexmesh.transports.connector import Connector
 from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, SUBPROTOCOLS
 from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.session import Session
 from lexmesh.transports.turn import TurnFlusher
-
-MAX_WAITING = 65_536
-"""Requests and flushes that may wait for an answer."""
 
 logger = logging.getLogger("lexmesh.websocket")
 
@@ -80,12 +78,8 @@ class WebSocketClient:
         self._connector = Connector(self, url, subprotocol, reconnect)
         self._subjects: dict[str, None] = {}
         self._echo = False
-        self._waiting: dict[str, asyncio.Future[StreamEvent]] = {}
         self._writable = asyncio.Event()
-        self.core.reply_endpoint = HandlerEndpoint(
-            self.core, self._on_reply, lambda event, _source: self._on_reply(event), None, None, None
-        )
-        self.core.awaited = set()
+        self._answers = Answers(self.core)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -107,7 +101,7 @@ class WebSocketClient:
         """Sends what waits, closes, and stays closed."""
         await self._connector.stop()
         await self._runner.finish(self.config.drain_seconds)
-        self._fail_waiting(DisconnectedError(1000, "this side disconnected"))
+        self._answers.fail_all(DisconnectedError(1000, "this side disconnected"))
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -245,7 +239,7 @@ class WebSocketClient:
         """
         sent = self.sent
         id = self._open().outbox.send(protocol.FLUSH)
-        receipt = (await self._answer(id, "flush", timeout)).data
+        receipt = (await self._answers.to(id, "flush", timeout)).data
         self._confirmed = max(self._confirmed, sent)
         return {**receipt, "denied_by_rule": dict(receipt["denied_by_rule"])}
 
@@ -265,7 +259,7 @@ class WebSocketClient:
             RequestTimeoutError: if no reply comes.
         """
         id = self.publish(event_type, data, **fields)
-        return await self._answer(id, str(event_type), timeout)
+        return await self._answers.to(id, str(event_type), timeout)
 
     # -- receiving ------------------------------------------------------------------------------------------------
 
@@ -304,7 +298,7 @@ class WebSocketClient:
                 self.register_handler(subject, handler)
             self._subjects[str(subject)] = None
         self._echo = self._echo or echo
-        await self._answer(self._send_subscriptions(), "subscribe", timeout)
+        await self._answers.to(self._send_subscriptions(), "subscribe", timeout)
 
     async def unsubscribe(self, *subjects: str, timeout: float = 10.0) -> None:
         """Ends subscriptions at the gateway; handlers stay registered."""
@@ -312,7 +306,7 @@ class WebSocketClient:
             self._subjects.pop(str(subject), None)
         data = {"subjects": [str(subject) for subject in subjects]}
         id = self._open().outbox.send(protocol.UNSUBSCRIBE, data)
-        await self._answer(id, "unsubscribe", timeout)
+        await self._answers.to(id, "unsubscribe", timeout)
 
     @property
     def received(self) -> int:
@@ -345,19 +339,15 @@ class WebSocketClient:
         self.unconfirmed += self.sent - self._confirmed
         self._confirmed = self.sent
         self._writable.set()
-        self._fail_waiting(DisconnectedError(session.close_code, session.close_reason or "connection lost"))
+        self._answers.fail_all(DisconnectedError(session.close_code, session.close_reason or "connection lost"))
         self._connector.lost(session)
 
     def session_control(self, session: Session, event: StreamEvent) -> None:
         """The gateway sent a reserved message: an answer, a refusal or a welcome."""
-        waiting = self._waiting.get(event.reply_to)
-        if waiting is None or waiting.done():
-            if event.event_type == protocol.ERROR:
-                logger.debug("gateway: %s", event.data)
-        elif event.event_type == protocol.ERROR:
-            waiting.set_exception(protocol.error_from(event.data))
-        else:
-            waiting.set_result(event)
+        if event.event_type != protocol.ERROR:
+            self._answers.resolve(event)
+        elif not self._answers.fail(event.reply_to, protocol.error_from(event.data)):
+            logger.debug("gateway: %s", event.data)
 
     def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None:
         """A message from the gateway was not routed here; the ledger has it unless it was a reserved one."""
@@ -387,31 +377,6 @@ class WebSocketClient:
         data = {"subjects": list(self._subjects), "echo": self._echo}
         outbox = (session or self._open()).outbox
         return outbox.send(protocol.SUBSCRIBE, data)
-
-    async def _answer(self, id: str, what: str, timeout: float | None) -> StreamEvent:
-        """Waits for the message that answers `id`."""
-        if len(self._waiting) >= MAX_WAITING:
-            raise RequestTimeoutError(f"{what}: {MAX_WAITING} requests wait already", 0)
-        future: asyncio.Future[StreamEvent] = asyncio.get_running_loop().create_future()
-        self._waiting[id] = future
-        self.core.awaited.add(id)
-        try:
-            return await asyncio.wait_for(future, timeout)
-        except TimeoutError:
-            raise RequestTimeoutError(what, timeout or 0) from None
-        finally:
-            del self._waiting[id]
-            self.core.awaited.discard(id)
-
-    def _on_reply(self, event: StreamEvent) -> None:
-        waiting = self._waiting.get(event.reply_to)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(event)
-
-    def _fail_waiting(self, error: Exception) -> None:
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(error)
 
 
 def _now_ms() -> int:
