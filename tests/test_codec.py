@@ -35,7 +35,7 @@ STRICTER = {
     "a lone surrogate escape",
     "a number or name is out of range",
     "no event type",
-    "the event type is not a subject: tokens of printable characters between dots, no wildcard",
+    "the event type is not a subject: tokens between dots without spaces, control characters or wildcards",
     "a field has the wrong wire type",  # protobuf files such a field under the unknown ones
 }
 

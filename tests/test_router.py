@@ -111,7 +111,7 @@ def test_an_endpoint_gets_a_message_once_however_many_patterns_match() -> None:
     assert listeners.heard("a.b") == []
 
 
-def test_recipients_in_the_order_they_subscribed() -> None:
+def test_recipients_of_a_pattern_in_the_order_they_subscribed() -> None:
     listeners = Listeners()
     order: list[int] = []
     for i in range(20):
@@ -166,7 +166,7 @@ def test_more_subjects_than_have_entries() -> None:
     assert listeners.heard("t.1.x") == ["t.*.x"], "subjects that share an entry still have their own route"
     assert listeners.heard("t.1.y") == []
     late = listeners.add("s.late")
-    assert listeners.heard("s.late") == ["s.*", "s.late"]
+    assert sorted(listeners.heard("s.late")) == ["s.*", "s.late"]
     listeners.pipeline.core.router.forget(late)
     assert listeners.heard("s.late") == ["s.*"]
     ledger = listeners.pipeline.ledger()

@@ -7,6 +7,7 @@ from lexmesh._span cimport BAD_VARINT, OK, TRUNCATED, UNKNOWN_FIELD, Span, Statu
 from lexmesh._status cimport malformed
 
 from lexmesh._codec import StreamEvent
+from lexmesh.errors import MalformedError
 
 cdef enum:
     MAX_HEAD = 5        # bytes of a length; protobuf's own parsers read no more
@@ -53,7 +54,10 @@ def decode_batch(bytes batch not None):
         status = next_in_batch(whole, &at, &event)
         if status != OK:
             raise malformed(status, at)
-        events.append(StreamEvent.from_proto(event.ptr[:event.len]))
+        try:
+            events.append(StreamEvent.from_proto(event.ptr[:event.len]))
+        except MalformedError as error:
+            raise MalformedError(error.reason, event.ptr - whole.ptr + error.offset) from None
     return events
 
 

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 from lexmesh._buffer cimport Buffer, release
 from lexmesh._decoder cimport Decoder
 from lexmesh._emit cimport emit_json, emit_proto, is_binary, is_json_data
-from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, Pair, parse_id
+from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, Pair, check_names, parse_id
 from lexmesh._fields cimport Fields, describe
 from lexmesh._span cimport BAD_ID, OK, Span, Status, span
 from lexmesh._status cimport malformed
@@ -76,8 +76,8 @@ cdef class StreamEvent:
         cdef Fields fields
         self._event_type = str(event_type)
         self._data = data
-        self._source_node = str(source_node)
-        self._target_node = str(target_node)
+        self._source_node = "" if source_node is None else str(source_node)
+        self._target_node = "" if target_node is None else str(target_node)
         self._metadata = {} if metadata is None else dict(metadata)
         self._reply_to = reply_to
         self._content_type = ""
@@ -101,7 +101,8 @@ cdef class StreamEvent:
         cdef Pair* pairs = <Pair*>(base + pairs_at)
         cdef Py_ssize_t i
         memcpy(base, env.raw.ptr, <size_t>env.raw.len)
-        memcpy(base + env.raw.len, scratch, <size_t>decoder.scratch_len)
+        if decoder.scratch_len:     # else there may be no scratch yet, and memcpy takes no NULL
+            memcpy(base + env.raw.len, scratch, <size_t>decoder.scratch_len)
         self.env = env[0]
         self.env.raw = span(base, env.raw.len)
         if stamp.len:
@@ -313,6 +314,7 @@ cdef class StreamEvent:
 
         Raises:
             TypeError: if data is not JSON-able, str or bytes, or a name or metadata is not str.
+            MalformedError: if the subject or a name is not what it may be, or data holds NaN or infinity.
         """
         return self._written(PROTO)
 
@@ -324,6 +326,7 @@ cdef class StreamEvent:
 
         Raises:
             TypeError: if data is not JSON-able, str or bytes, or a name or metadata is not str.
+            MalformedError: if the subject or a name is not what it may be, or data holds NaN or infinity.
         """
         return self._written(JSON)
 
@@ -331,8 +334,12 @@ cdef class StreamEvent:
         cdef Envelope env
         cdef Fields fields = Fields()
         cdef Buffer out
+        cdef Status status
         memset(&out, 0, sizeof(Buffer))
         self.fill(&env, fields)
+        status = check_names(&env)
+        if status != OK:
+            raise malformed(status, 0)
         if not (emit_proto(&env, &out) if format == PROTO else emit_json(&env, &out)):
             raise MemoryError
         try:
@@ -380,6 +387,9 @@ cdef class StreamEvent:
         return self._identity() == (<StreamEvent>other)._identity()
 
     __hash__ = None
+
+    def __reduce__(self):
+        return type(self).from_proto, (self.to_proto(),)
 
     def __repr__(self):
         return (f"{type(self).__name__}({self.event_type!r}, source_node={self.source_node!r}, "

@@ -9,7 +9,8 @@ from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, OUT_OF_RANGE, Sp
 
 
 cdef bint is_subject(Span text) noexcept nogil:
-    """Whether `text` is a concrete subject: tokens of printable characters between dots, none of them a wildcard."""
+    """Whether `text` is a concrete subject: tokens between dots, without spaces or control characters, none
+    of them a wildcard."""
     cdef Py_ssize_t i
     cdef Py_ssize_t token = 0
     cdef uint8_t c
@@ -21,7 +22,7 @@ cdef bint is_subject(Span text) noexcept nogil:
             if i == token or (i == token + 1 and (text.ptr[token] == c'*' or text.ptr[token] == c'>')):
                 return False
             token = i + 1
-        elif c <= 0x20 or c == 0x7F:
+        elif c <= 0x20 or c == 0x7F or (c == 0xC2 and text.ptr[i + 1] < 0xA0):     # C1 controls are C2 80 to C2 9F
             return False
     return True
 

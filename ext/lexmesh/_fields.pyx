@@ -1,5 +1,7 @@
 """Python values as an Envelope."""
 
+from math import isfinite
+
 import orjson
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -10,12 +12,22 @@ from libc.string cimport memset
 from lexmesh._buffer cimport Buffer
 from lexmesh._emit cimport emit_proto
 from lexmesh._envelope cimport HAS_TTL, JSON_VALUE, OPAQUE_BYTES, Envelope, Pair
-from lexmesh._span cimport Span, span
+from lexmesh._span cimport BAD_NUMBER, Span, span
+from lexmesh._status cimport malformed
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
 cdef object dumps = orjson.dumps
+
+
+cdef bint has_nan(object value) except *:
+    """Whether a value holds a float that JSON cannot say."""
+    if isinstance(value, float):
+        return not isfinite(value)
+    if isinstance(value, dict):
+        return any(has_nan(item) for item in value.values())
+    return isinstance(value, (list, tuple)) and any(has_nan(item) for item in value)
 
 
 cdef class Fields:
@@ -60,10 +72,13 @@ cdef class Fields:
             env.payload_kind = OPAQUE_BYTES
             env.content_type = span(<const uint8_t*>"application/octet-stream", 24)
         else:
+            value = data
             try:
-                data = dumps(data)
+                data = dumps(value)
             except TypeError as error:
                 raise TypeError(f"data is neither JSON-able, str nor bytes: {error}") from None
+            if b"null" in data and has_nan(value):      # orjson writes null for NaN
+                raise malformed(BAD_NUMBER, 0)
             env.payload_kind = JSON_VALUE
         self.held.append(data)
         env.payload = span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))

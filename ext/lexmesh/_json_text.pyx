@@ -1,8 +1,6 @@
 """The lexical level of JSON: strings, numbers, escapes (RFC 8259 sections 6 and 7)."""
 
-from libc.math cimport isinf
-from libc.stdint cimport uint8_t
-from libc.stdlib cimport strtod
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from lexmesh._span cimport (
@@ -14,7 +12,11 @@ cdef extern from "text.h" nogil:
 
 cdef enum:
     SAFE_DIGITS = 300     # a number with fewer digits and no exponent stays inside binary64
-    NUMBER_TEXT = 512     # longer numbers are refused before strtod would need a copy of them
+    DOUBLE_DIGITS = 17
+    MAX_MAGNITUDE = 309
+    MUCH = 1 << 30        # no message is so long that its digits could make up for such an exponent
+
+cdef uint64_t LARGEST_DOUBLE = 17976931348623157
 
 
 cdef inline int hex_digit(uint8_t c) noexcept nogil:
@@ -108,14 +110,44 @@ cdef inline const uint8_t* digits(const uint8_t* at, const uint8_t* end) noexcep
     return at
 
 
-cdef Status finite(const uint8_t* start, Py_ssize_t length) noexcept nogil:
-    """Whether a number that could leave binary64 does; such texts are rare, so a copy for strtod is cheap enough."""
-    cdef char text[NUMBER_TEXT]
-    if length >= NUMBER_TEXT:
-        return BAD_NUMBER
-    memcpy(text, start, <size_t>length)
-    text[length] = 0
-    return BAD_NUMBER if isinf(strtod(text, NULL)) else OK
+cdef Status finite(const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """Whether a number stays inside binary64, told from its decimal magnitude and 17 digits: no locale, no copy.
+
+    The number is 0.d1d2d3… times 10**magnitude; the largest double is 1.7976931348623157…e308.
+    """
+    cdef uint64_t leading = 0
+    cdef int kept = 0
+    cdef Py_ssize_t magnitude = 0
+    cdef Py_ssize_t exponent = 0
+    cdef bint fraction = False
+    cdef bint negative = False
+    if at[0] == c'-':
+        at += 1
+    while at < end and (at[0] | 0x20) != c'e':
+        if at[0] == c'.':
+            fraction = True
+        elif at[0] == c'0' and leading == 0:
+            magnitude -= fraction
+        else:
+            magnitude += not fraction
+            if kept < DOUBLE_DIGITS:
+                leading = leading * 10 + at[0] - c'0'
+                kept += 1
+        at += 1
+    while kept < DOUBLE_DIGITS:
+        leading *= 10
+        kept += 1
+    at += 1
+    if at < end and (at[0] == c'+' or at[0] == c'-'):
+        negative = at[0] == c'-'
+        at += 1
+    while at < end:
+        exponent = min(exponent * 10 + at[0] - c'0', MUCH)
+        at += 1
+    magnitude += -exponent if negative else exponent
+    if leading == 0 or magnitude < MAX_MAGNITUDE:
+        return OK
+    return BAD_NUMBER if magnitude > MAX_MAGNITUDE or leading > LARGEST_DOUBLE else OK
 
 
 cdef Status number(const uint8_t** cursor, const uint8_t* end) noexcept nogil:
@@ -146,7 +178,7 @@ cdef Status number(const uint8_t** cursor, const uint8_t* end) noexcept nogil:
             return BAD_JSON
     cursor[0] = at
     if exponent or at - start > SAFE_DIGITS:
-        return finite(start, at - start)
+        return finite(start, at)
     return OK
 
 

@@ -176,7 +176,7 @@ cdef class Router:
         return subject
 
     cdef list route(self, Subject* subject, Span name):
-        """The endpoints subscribed to a subject, each once, in the order they subscribed."""
+        """The endpoints subscribed to a subject, each once; those of one pattern in the order they subscribed."""
         if subject.generation == self.generation:
             return <list>subject.route
         cdef list lists = matches(self.trie, name.ptr[:name.len].decode().split("."))

@@ -29,7 +29,7 @@ cdef dict REASONS = {
     METADATA_NOT_TEXT: "metadata is not an object of strings",
     OUT_OF_RANGE: "a number or name is out of range",
     NO_TYPE: "no event type",
-    BAD_SUBJECT: "the event type is not a subject: tokens of printable characters between dots, no wildcard",
+    BAD_SUBJECT: "the event type is not a subject: tokens between dots without spaces, control characters or wildcards",
     BAD_ID: "the id is not source:epoch:seq of this source",
     NO_MEMORY: "out of memory",
 }

@@ -32,14 +32,13 @@ cdef class Window:
 
     cdef void _advance(self, uint64_t seq) noexcept nogil:
         """Moves the window up to `seq`, clearing what the new numbers will use."""
-        cdef uint64_t at
+        cdef uint64_t at = self.highest
         if seq - self.highest >= WINDOW:
             memset(self.bits, 0, sizeof(self.bits))
         else:
-            at = self.highest + 1
-            while at <= seq:
-                self.bits[(at >> 6) % WINDOW_WORDS] &= ~(<uint64_t>1 << (at & 63))
+            while at != seq:    # not `<=`: seq may be the largest there is
                 at += 1
+                self.bits[(at >> 6) % WINDOW_WORDS] &= ~(<uint64_t>1 << (at & 63))
         self.highest = seq
 
 

@@ -61,6 +61,13 @@ static inline void lm_classify_scalar(const lm_trigrams *t, const uint8_t *ptr, 
 
 #if defined(LM_X86_DISPATCH)
 
+/* Address sanitizer knows objects, not pages: an instrumented build copies the end of a text instead. */
+#if defined(__SANITIZE_ADDRESS__)
+#define LM_OVERREAD 0
+#else
+#define LM_OVERREAD 1
+#endif
+
 #define LM_AVX2 __attribute__((target("avx2"), always_inline)) static inline
 
 LM_AVX2 __m256i lm_twice(const uint8_t *table) {
@@ -90,11 +97,8 @@ typedef struct {
     __m256i kinds, high, trigram;
 } lm_avx2_seen;
 
-LM_AVX2 uint32_t lm_avx2_half(const lm_avx2_tables *v, const uint8_t *ptr, lm_avx2_seen *seen, uint32_t *digit,
-                              uint32_t *bit5, __m256i *kinds) {
-    __m256i first = _mm256_loadu_si256((const __m256i *)ptr);
-    __m256i second = _mm256_loadu_si256((const __m256i *)(ptr + 1));
-    __m256i third = _mm256_loadu_si256((const __m256i *)(ptr + 2));
+LM_AVX2 uint32_t lm_avx2_half(const lm_avx2_tables *v, __m256i first, __m256i second, __m256i third, lm_avx2_seen *seen,
+                              uint32_t *digit, uint32_t *bit5, __m256i *kinds) {
     __m256i found = _mm256_and_si256(lm_both(v->low[0], v->high[0], first), lm_both(v->low[1], v->high[1], second));
     found = _mm256_and_si256(found, lm_both(v->low[2], v->high[2], third));
     *kinds = lm_both(v->class_low, v->class_high, first);
@@ -112,17 +116,56 @@ LM_AVX2 uint32_t lm_avx2_symbolic(__m256i kinds) {
     return ~(uint32_t)_mm256_movemask_epi8(none);
 }
 
-LM_AVX2 void lm_avx2_block(const lm_avx2_tables *v, const uint8_t *ptr, lm_avx2_seen *seen, lm_block *out) {
+LM_AVX2 __m256i lm_load32(const uint8_t *ptr) { return _mm256_loadu_si256((const __m256i *)ptr); }
+
+/* 32 bytes of which only the first `left` count (it may be negative); the rest read as zero. */
+LM_AVX2 __m256i lm_load_part(const uint8_t *ptr, int left) {
+    static const int8_t places[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+    __m256i counts = _mm256_cmpgt_epi8(_mm256_set1_epi8((char)left), lm_load32((const uint8_t *)places));
+    return _mm256_and_si256(counts, _mm256_loadu_si256((const __m256i *)ptr));
+}
+
+typedef struct {
+    __m256i first, second, third;
+} lm_avx2_bytes;
+
+LM_AVX2 void lm_avx2_masks(const lm_avx2_tables *v, const lm_avx2_bytes bytes[2], lm_avx2_seen *seen, lm_block *out) {
     uint32_t digit[2], bit5[2];
     __m256i kinds[2];
-    uint64_t low = lm_avx2_half(v, ptr, seen, &digit[0], &bit5[0], &kinds[0]);
-    uint64_t high = lm_avx2_half(v, ptr + 32, seen, &digit[1], &bit5[1], &kinds[1]);
+    uint64_t low = lm_avx2_half(v, bytes[0].first, bytes[0].second, bytes[0].third, seen, &digit[0], &bit5[0], &kinds[0]);
+    uint64_t high = lm_avx2_half(v, bytes[1].first, bytes[1].second, bytes[1].third, seen, &digit[1], &bit5[1], &kinds[1]);
     out->alnum = low | high << 32;
     out->digit = digit[0] | (uint64_t)digit[1] << 32;
     out->bit5 = bit5[0] | (uint64_t)bit5[1] << 32;
     out->symbolic = 0;
     if (!_mm256_testz_si256(_mm256_or_si256(kinds[0], kinds[1]), _mm256_set1_epi8(LM_SYMBOLIC)))
         out->symbolic = lm_avx2_symbolic(kinds[0]) | (uint64_t)lm_avx2_symbolic(kinds[1]) << 32;
+}
+
+LM_AVX2 void lm_avx2_block(const lm_avx2_tables *v, const uint8_t *ptr, lm_avx2_seen *seen, lm_block *out) {
+    lm_avx2_bytes bytes[2];
+    for (int i = 0; i < 2; i++) {
+        bytes[i].first = lm_load32(ptr + 32 * i);
+        bytes[i].second = lm_load32(ptr + 32 * i + 1);
+        bytes[i].third = lm_load32(ptr + 32 * i + 2);
+    }
+    lm_avx2_masks(v, bytes, seen, out);
+}
+
+/* The last bytes of a text, fewer than 64: what lies behind them in the same page is read but not looked at. */
+LM_AVX2 void lm_avx2_last(const lm_avx2_tables *v, const uint8_t *ptr, size_t left, lm_avx2_seen *seen, lm_block *out) {
+    lm_avx2_bytes bytes[2];
+    for (int i = 0; i < 2; i++) {
+        bytes[i].first = lm_load_part(ptr + 32 * i, (int)left - 32 * i);
+        bytes[i].second = lm_load_part(ptr + 32 * i + 1, (int)left - 32 * i - 1);
+        bytes[i].third = lm_load_part(ptr + 32 * i + 2, (int)left - 32 * i - 2);
+    }
+    lm_avx2_masks(v, bytes, seen, out);
+}
+
+static inline int lm_within_page(const uint8_t *ptr, size_t left) {
+    return LM_OVERREAD && left < 64 && ((uintptr_t)ptr & 4095) <= 4096 - 66;
 }
 
 #define LM_SSSE3 __attribute__((target("ssse3"), always_inline)) static inline

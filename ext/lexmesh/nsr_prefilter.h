@@ -33,6 +33,7 @@ typedef struct {
 
 /* Letters that stand alone, counted as long as they follow each other closely. */
 typedef struct {
+    uint64_t alone; /* of the block before */
     size_t last;
     int count;
 } lm_spaced;
@@ -58,6 +59,16 @@ static inline unsigned lm_lowest(uint64_t bits) {
 #endif
 }
 
+static inline unsigned lm_leading_zeros(uint64_t bits) {
+#if defined(_MSC_VER)
+    unsigned long at;
+    _BitScanReverse64(&at, bits);
+    return 63 - (unsigned)at;
+#else
+    return (unsigned)__builtin_clzll(bits);
+#endif
+}
+
 static inline int lm_close(const lm_state *s, size_t from, size_t to) {
     if (to - from > LM_SPACED_GAP) return 0;
     if (s->quotes_end)
@@ -71,13 +82,24 @@ static inline uint64_t lm_alone(uint64_t alnum, uint64_t block_before) {
     return (alnum << 1 | block_before >> 63) & ~alnum & ~(alnum << 2 | block_before >> 62);
 }
 
-LM_RARE void lm_spaced_step(lm_state *s, lm_spaced *of, uint64_t alone, size_t base) {
+LM_RARE void lm_count_spaced(lm_state *s, lm_spaced *of, uint64_t alone, size_t base) {
     for (; alone; alone &= alone - 1) {
         size_t at = base + lm_lowest(alone) - 1;
         of->count = of->count && lm_close(s, of->last, at) ? of->count + 1 : 1;
         of->last = at;
         if (of->count >= s->wanted) s->trips |= LM_TRIP_SPACED;
     }
+}
+
+static inline void lm_spaced_step(lm_state *s, lm_spaced *of, uint64_t alone, size_t base) {
+    uint64_t close = alone << 2 | alone << 3 | alone << 4 | of->alone >> 62 | of->alone >> 61 | of->alone >> 60;
+    if (alone & close)
+        lm_count_spaced(s, of, alone, base);
+    else if (alone) {
+        of->count = 1;
+        of->last = base + 62 - lm_leading_zeros(alone);
+    }
+    of->alone = alone;
 }
 
 static inline int lm_base64_char(uint8_t c) {
@@ -127,12 +149,7 @@ LM_RARE void lm_base64_step(lm_state *s, uint64_t upper, uint64_t digit, uint64_
         if (lm_long_run(s, base + lm_lowest(found), LM_MIN_BASE64, lm_base64_char)) s->trips |= LM_TRIP_BASE64;
 }
 
-/* Digits and letters side by side, or, where there are only digits, four of 2 to 7 two apart (see _nsr_blob). */
-LM_RARE void lm_hex_step(lm_state *s, uint64_t digit, uint64_t alnum, size_t base) {
-    uint64_t letter = alnum & ~digit, letter_before = letter << 1 | (s->alnum & ~s->digit) >> 63;
-    uint64_t mixed = (digit & letter_before) | (letter & (digit << 1 | s->digit >> 63));
-    uint64_t two = digit << 2 | s->digit >> 62, four = digit << 4 | s->digit >> 60, six = digit << 6 | s->digit >> 58;
-    uint64_t text = digit & two & four & six;
+LM_RARE void lm_look_for_hex(lm_state *s, uint64_t mixed, uint64_t text, size_t base) {
     for (; text; text &= text - 1) {
         const uint8_t *at = s->text + base + lm_lowest(text);
         if (lm_hex_digit_of_text(at[0]) && lm_hex_digit_of_text(at[-2]) && lm_hex_digit_of_text(at[-4]) &&
@@ -143,11 +160,20 @@ LM_RARE void lm_hex_step(lm_state *s, uint64_t digit, uint64_t alnum, size_t bas
         if (lm_long_run(s, base + lm_lowest(mixed), LM_MIN_HEX, lm_hex_char)) s->trips |= LM_TRIP_HEX;
 }
 
+/* Digits and letters side by side, or, where there are only digits, four of 2 to 7 two apart (see _nsr_blob). */
+static inline void lm_hex_step(lm_state *s, uint64_t digit, uint64_t alnum, size_t base) {
+    uint64_t letter = alnum & ~digit, letter_before = letter << 1 | (s->alnum & ~s->digit) >> 63;
+    uint64_t mixed = (digit & letter_before) | (letter & (digit << 1 | s->digit >> 63));
+    uint64_t two = digit << 2 | s->digit >> 62, four = digit << 4 | s->digit >> 60, six = digit << 6 | s->digit >> 58;
+    uint64_t text = digit & two & four & six;
+    if (mixed | text) lm_look_for_hex(s, mixed, text, base);
+}
+
 static inline void lm_step(lm_state *s, const lm_block *block, const uint8_t *ptr, size_t base) {
     uint64_t alnum = block->alnum, upper = alnum & ~block->bit5, either = alnum | block->symbolic;
     uint64_t alone = lm_alone(alnum, s->alnum), alone_either = lm_alone(either, s->either);
-    if (alone) lm_spaced_step(s, &s->plain, alone, base);
-    if (alone_either) lm_spaced_step(s, &s->symbolic, alone_either, base);
+    lm_spaced_step(s, &s->plain, alone, base);
+    lm_spaced_step(s, &s->symbolic, alone_either, base);
     if (upper | (uint64_t)s->upper_open) {
         if (!(s->trips & LM_TRIP_BASE64)) lm_base64_step(s, upper, block->digit, alnum, ptr, base);
     } else
@@ -164,25 +190,29 @@ static inline void lm_note(lm_state *s, int kinds, int high, int trigram) {
     if (trigram) s->trips |= LM_TRIP_WORD;
 }
 
-static inline lm_state lm_begin(const lm_prefilter_tables *t, const uint8_t *text, size_t length, int quotes_end) {
-    lm_state s;
-    memset(&s, 0, sizeof s);
-    s.text = text;
-    s.length = length;
-    s.quotes_end = quotes_end;
-    s.wanted = t->spaced;
-    return s;
+/* Field by field: a memset's narrow stores would stall the wide loads of a copy. */
+static inline void lm_begin(lm_state *s, const lm_prefilter_tables *t, const uint8_t *text, size_t length, int quotes_end) {
+    s->text = text;
+    s->length = length;
+    s->quotes_end = quotes_end;
+    s->wanted = t->spaced;
+    s->plain.alone = s->symbolic.alone = 0;
+    s->plain.last = s->symbolic.last = 0;
+    s->plain.count = s->symbolic.count = 0;
+    s->alnum = s->either = s->digit = 0;
+    s->upper_open = s->digit_open = s->trips = 0;
 }
 
 /* The end of a text, padded with zeros: a block needs two bytes after it, and the last letter its neighbour. */
 #define LM_TAIL 132
 
-#define LM_PREFILTER(name, attributes, prepare, classify, finish)                                                       \
+#define LM_PREFILTER(name, attributes, prepare, classify, last_is_safe, last, finish)                                                       \
     attributes static int name(const lm_prefilter_tables *t, const uint8_t *text, size_t length, int quotes_end) {      \
-        lm_state s = lm_begin(t, text, length, quotes_end);                                                             \
+        lm_state s;                                                                                                     \
         lm_block block;                                                                                                 \
         uint8_t tail[LM_TAIL];                                                                                          \
         size_t at = 0, left;                                                                                            \
+        lm_begin(&s, t, text, length, quotes_end);                                                                      \
         prepare;                                                                                                        \
         for (; length - at >= 66; at += 64) {                                                                           \
             const uint8_t *ptr = text + at;                                                                             \
@@ -201,24 +231,28 @@ static inline lm_state lm_begin(const lm_prefilter_tables *t, const uint8_t *tex
         return s.trips;                                                                                                 \
     }
 
+#define lm_never(ptr, left) 0
 #define LM_NO_PREPARE (void)0
 #define LM_CLASSIFY_NOTED(classify) classify(&t->trigrams, ptr, &block), lm_note(&s, block.kinds, block.high, block.trigram)
 
-LM_PREFILTER(lm_prefilter_scalar, , LM_NO_PREPARE, LM_CLASSIFY_NOTED(lm_classify_scalar), (void)0)
+LM_PREFILTER(lm_prefilter_scalar, , LM_NO_PREPARE, LM_CLASSIFY_NOTED(lm_classify_scalar), lm_never,
+             (void)0, (void)0)
 
 #if defined(LM_X86_DISPATCH)
 
 LM_PREFILTER(lm_prefilter_ssse3, __attribute__((target("ssse3"))), LM_NO_PREPARE, LM_CLASSIFY_NOTED(lm_classify_ssse3),
-             (void)0)
+             lm_never, (void)0, (void)0)
 
 LM_PREFILTER(lm_prefilter_avx2, __attribute__((target("avx2,bmi,popcnt"))),
              lm_avx2_tables v; lm_avx2_seen seen; lm_avx2_load(&t->trigrams, &v);
-             seen.kinds = seen.high = seen.trigram = _mm256_setzero_si256(), lm_avx2_block(&v, ptr, &seen, &block),
+             seen.kinds = seen.high = seen.trigram = _mm256_setzero_si256(), lm_avx2_block(&v, ptr, &seen, &block), lm_within_page,
+             lm_avx2_last(&v, ptr, left, &seen, &block),
              lm_note(&s, _mm256_testz_si256(seen.kinds, _mm256_set1_epi8(LM_ESCAPES)) ? 0 : LM_ESCAPES,
                      _mm256_movemask_epi8(seen.high), !_mm256_testz_si256(seen.trigram, seen.trigram)))
 
 #elif defined(LM_NEON)
-LM_PREFILTER(lm_prefilter_neon, , LM_NO_PREPARE, LM_CLASSIFY_NOTED(lm_classify_neon), (void)0)
+LM_PREFILTER(lm_prefilter_neon, , LM_NO_PREPARE, LM_CLASSIFY_NOTED(lm_classify_neon), lm_never, (void)0,
+             (void)0)
 #endif
 
 typedef int (*lm_prefilter_fn)(const lm_prefilter_tables *, const uint8_t *, size_t, int);

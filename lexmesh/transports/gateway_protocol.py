@@ -118,8 +118,10 @@ class GatewayProtocol:
         if outcome == "denied":
             peer.denied_by_rule[reason] = peer.denied_by_rule.get(reason, 0) + 1
         if outcome == "malformed" and strikes > MAX_MALFORMED_IN_A_ROW:
+            self._ack(session, "")
             session.close(1007, f"nothing but malformed messages: {reason}")
         elif outcome == "denied" and strikes > MAX_DENIED_IN_A_ROW:
+            self._ack(session, "")
             session.close(1008, f"nothing but denied messages: {reason} at {path}")
         elif peer.may_tell(now):
             session.send(ERROR, _error_data(outcome, reason, path), reply_to=id or "")

@@ -39,6 +39,12 @@ class WebSocketClient:
         config: limits and overflow policy; from the environment when None.
         policy: the consent policy that what arrives must pass; the default policy when None.
 
+    Attributes:
+        sent: events published.
+        unconfirmed: events that no receipt covered when a connection broke; they may be lost.
+        reconnects: times the connection was made again.
+        receipt: the gateway's last receipt over this connection; a gateway that closes for policy sends one before.
+
     Raises:
         ValueError: if the subprotocol is neither of the two.
     """
@@ -62,6 +68,7 @@ class WebSocketClient:
         self.reconnects = 0
         self.sent = 0
         self.unconfirmed = 0
+        self.receipt: dict[str, Any] = {}
         self.flusher: TurnFlusher
         self._confirmed = 0
         self._on_state = on_state or (lambda _state, _detail: None)
@@ -239,9 +246,9 @@ class WebSocketClient:
         """
         sent = self.sent
         id = self._open().outbox.send(protocol.FLUSH)
-        receipt = (await self._answers.to(id, "flush", timeout)).data
+        await self._answers.to(id, "flush", timeout)
         self._confirmed = max(self._confirmed, sent)
-        return {**receipt, "denied_by_rule": dict(receipt["denied_by_rule"])}
+        return dict(self.receipt)
 
     async def request(self, event_type: str, data: Any = None, *, timeout: float = 10.0, **fields: Any) -> StreamEvent:
         """Publishes an event and waits for the reply to it.
@@ -331,6 +338,7 @@ class WebSocketClient:
 
     def session_opened(self, session: Session) -> None:
         """A connection stands: subscribe again."""
+        self.receipt = {}
         if self._subjects:
             self._send_subscriptions(session)
 
@@ -344,6 +352,8 @@ class WebSocketClient:
 
     def session_control(self, session: Session, event: StreamEvent) -> None:
         """The gateway sent a reserved message: an answer, a refusal or a welcome."""
+        if event.event_type == protocol.ACK:
+            self.receipt = {**event.data, "denied_by_rule": dict(event.data["denied_by_rule"])}
         if event.event_type != protocol.ERROR:
             self._answers.resolve(event)
         elif not self._answers.fail(event.reply_to, protocol.error_from(event.data)):

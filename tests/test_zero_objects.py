@@ -1,0 +1,121 @@
+"""No Python object is made for a message that is only passed on: allocations are counted beneath the interpreter."""
+
+import asyncio
+import ctypes
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_ws import BINARY, RawClient, eventually, frame, gateway, text
+from strategies import field, message
+
+# Wraps the allocator of objects and counts its calls.
+COUNTER = r"""
+#include <Python.h>
+static PyMemAllocatorEx plain;
+static unsigned long long calls;
+static void *count_malloc(void *c, size_t n) { calls++; return plain.malloc(plain.ctx, n); }
+static void *count_calloc(void *c, size_t n, size_t s) { calls++; return plain.calloc(plain.ctx, n, s); }
+static void *count_realloc(void *c, void *p, size_t n) { calls++; return plain.realloc(plain.ctx, p, n); }
+static void count_free(void *c, void *p) { plain.free(plain.ctx, p); }
+void counter_start(void) {
+    PyMemAllocatorEx counting = {NULL, count_malloc, count_calloc, count_realloc, count_free};
+    PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &plain);
+    calls = 0;
+    PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &counting);
+}
+unsigned long long counter_stop(void) { PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &plain); return calls; }
+"""
+
+COUNT = 10_000
+
+
+@pytest.fixture(scope="module")
+def counter(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or sys.platform == "win32":
+        pytest.skip("needs a C compiler")
+    folder = tmp_path_factory.mktemp("counter")
+    source, library = folder / "counter.c", folder / "counter.so"
+    source.write_text(COUNTER)
+    include = sysconfig.get_path("include")
+    if not Path(include, "Python.h").exists():
+        pytest.skip("needs Python's headers")
+    subprocess.run([compiler, "-shared", "-fPIC", "-I", include, "-o", library, source], check=True)
+    counter = ctypes.PyDLL(str(library))
+    counter.counter_stop.restype = ctypes.c_ulonglong
+    return counter
+
+
+async def allocations(counter: Any, subprotocol: str, wire: bytes, count: int) -> int:
+    """How often the interpreter allocated while a server took `count` events in and passed them on."""
+    async with gateway(max_message_size=4 << 20, overflow_bytes=64 << 20) as server:
+        subscriber = await RawClient.connect(server.port, subprotocol=subprotocol)
+        await subscriber.subscribe("t.>") if subprotocol.endswith("json") else await subscribe_proto(subscriber)
+        publisher = await RawClient.connect(server.port, subprotocol=subprotocol)
+        loop = asyncio.get_running_loop()
+        sock = publisher.writer.get_extra_info("socket")
+        done = loop.create_future()
+        left = count
+
+        def routed() -> bool:
+            return server.core.router.subjects().get("t.x", {}).get("ingress", {}).get("routed", 0) >= count
+
+        publisher.writer.write(wire[:1])  # the first byte of the first frame, so that only the rest is counted
+        await asyncio.sleep(0.05)
+        del done, left, sock
+        subscriber.writer.transport.pause_reading()
+        counter.counter_start()
+        try:
+            publisher.writer.write(wire[1:])
+            await eventually(routed)
+        finally:
+            made = counter.counter_stop()
+        subscriber.writer.transport.resume_reading()
+        ledger = server.ledger()
+        assert ledger["ingress"]["routed"] == count
+        assert ledger["ingress"]["malformed"] == 0
+        await publisher.aclose()
+        await subscriber.aclose()
+    return made
+
+
+async def subscribe_proto(client: RawClient) -> None:
+    client.send(text({"type": "_lexmesh.subscribe", "data": {"subjects": ["t.>"]}}))
+    while b"_lexmesh.subscribed" not in (await client.frame()).payload:
+        pass
+
+
+def proto_batch(count: int) -> bytes:
+    event = message(event_type="t.x", payload='{"temperature":22.5}', metadata={"sensor": "s1"})
+    return frame(BINARY, field(1, event) * count)
+
+
+def json_frames(count: int) -> bytes:
+    return text({"type": "t.x", "data": {"temperature": 22.5}, "metadata": {"sensor": "s1"}}) * count
+
+
+async def test_a_batch_of_protobuf(counter: Any) -> None:
+    few = await allocations(counter, "lexmesh.v1.proto", proto_batch(COUNT // 10), COUNT // 10)
+    many = await allocations(counter, "lexmesh.v1.proto", proto_batch(COUNT), COUNT)
+    assert many - few < COUNT / 20, (few, many)
+
+
+async def test_frames_of_json(counter: Any) -> None:
+    """The frame layer makes one frame object a frame; on top of it nothing may be made for a message."""
+    few = await allocations(counter, "lexmesh.v1.json", json_frames(COUNT // 10), COUNT // 10)
+    many = await allocations(counter, "lexmesh.v1.json", json_frames(COUNT), COUNT)
+    assert many - few < COUNT * 1.05, (few, many)
+
+
+async def test_the_counter_counts(counter: Any) -> None:
+    """With a handler there is an event for each message: the check above can fail."""
+    counter.counter_start()
+    kept = [json.dumps(i) for i in range(1000, 2000)]
+    assert counter.counter_stop() >= 1000
+    assert len(kept) == 1000
