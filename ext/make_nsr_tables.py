@@ -95,6 +95,8 @@ def readings(char: str) -> list[str]:
     folded = strip_marks(char)
     found = [latin(folded), latin(skeleton(char)), latin(skeleton(ucd.normalize("NFKC", char).casefold()))]
     found += [latin(skeleton(folded)), latin(skeleton(skeleton(char))), CURRENCY.get(char, "")]
+    # A small letter also looks like a small capital: Cyrillic te is no Latin t, but its capital is a T.
+    found.append(latin(skeleton(char.upper())))
     named = NAMED.match(ucd.name(char, ""))
     if named:
         found.append(named.group(1).lower())
@@ -208,7 +210,6 @@ def write_fold_table(folded: list[tuple[tuple[int, ...], int] | int]) -> None:
 
 def write_entities() -> None:
     named = {name[:-1]: text for name, text in html.entities.html5.items() if name.endswith(";")}
-    rows = [f'{{"{name}", {json.dumps(text.encode().hex())}}}' for name, text in sorted(named.items())]
     rows = [
         '{"%s", "%s"}' % (name, "".join(f"\\{byte:03o}" for byte in named[name].encode())) for name in sorted(named)
     ]

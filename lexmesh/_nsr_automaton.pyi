@@ -1,5 +1,8 @@
 """The markers as one automaton over symbols, with word boundaries checked at each hit."""
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Automaton:
     """All patterns of a policy."""
 

@@ -88,5 +88,9 @@ class Middleware:
             raise TypeError(f"a transformer returns a StreamEvent or None, not {type(result).__name__}")
         return result
 
+    def unusable(self, error: Exception, event: StreamEvent) -> None:
+        """The core's word that what the last step returned cannot be encoded."""
+        self._failed(self._steps[-1], error, event)
+
     def _failed(self, step: object, error: Exception, event: StreamEvent) -> None:
         self._failures.report_error(getattr(step, "__qualname__", type(step).__name__), error, event)

@@ -10,7 +10,7 @@ MARKERS = (
     "forces", "forced", "forcing", "forcibly", "override_consent",
 )  # fmt: skip
 
-CYRILLIC = str.maketrans("acehijmoprstuxyvbnfl", "асеһіјморгѕтυхуνьпꬵӏ")
+CYRILLIC = str.maketrans("acehijmoprstuxyvbnfl", "асеһіјморгѕтυхуνьոꬵӏ")
 GREEK = str.maketrans("aceiotuxvpryk", "αϲειοτυχνρгγκ")
 LEET = str.maketrans("aeiost", "431057")
 SIGNS = str.maketrans("aislt", "@!$|+")

@@ -147,6 +147,7 @@ class RawClient:
         try:
             while (found := await self.frame()).opcode != CLOSE:
                 pass
+            self.send(frame(CLOSE, found.payload[:2]))  # as section 5.5.1 asks
         except (asyncio.IncompleteReadError, ConnectionError):
             return 1006
         return found.code

@@ -18,7 +18,8 @@ from lexmesh.nsr import RuleSpec
 
 DATA = json.loads((Path(__file__).parent / "nsr_unicode.json").read_text("utf-8"))
 UPPER, SYMBOLIC, LEETED = 1, 2, 4
-MAX_GAP = 3
+MAX_GAP = 3             # separators between the words of a marker
+SPACED_GAP = 7          # separators between letters set apart
 MAX_LEVELS = 4
 BLOB = 20
 SPACE = " "
@@ -119,7 +120,7 @@ def spaced_letters(symbols: Symbols) -> tuple[list[Symbols], int]:
     letters = 0
     for at, symbol in enumerate(symbols):
         if symbol.count:
-            if symbol.count > MAX_GAP:
+            if symbol.count > SPACED_GAP:
                 runs.append([])
             continue
         letters += 1

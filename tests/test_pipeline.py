@@ -321,12 +321,33 @@ def test_a_transformer_cannot_make_a_reserved_type() -> None:
     assert node.json() == "filtered"
 
 
-@pytest.mark.parametrize("bad", ["", "*", "a..b", "x" * 256])
-def test_a_transformer_that_makes_nonsense_is_malformed(bad: str) -> None:
-    node = Node().keep()
-    node.pipeline.add_transformer(lambda _event: StreamEvent(bad))
-    assert node.json() == "malformed"
-    assert node.pipeline.ledger()["subjects"]["a"]["ingress"]["malformed"] == 1
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda name=name: StreamEvent(name) for name in ("", "*", "a..b", "x" * 256)),
+        lambda: StreamEvent("a", object()),
+        lambda: StreamEvent("a", {1: 2}),
+        lambda: StreamEvent("a", "\ud800"),
+        lambda: StreamEvent("a", metadata={"k": 1}),
+    ],
+)
+async def test_a_transformer_that_makes_nonsense_filters_and_is_told(make: Any, is_async: bool) -> None:
+    pipeline = StreamPipeline("n")
+    errors: list[StreamEvent] = []
+    pipeline.register_handler("system_error", errors.append)
+
+    def nonsense(event: StreamEvent) -> StreamEvent:
+        return event if event.event_type == "system_error" else make()
+
+    async def nonsense_later(event: StreamEvent) -> StreamEvent:
+        return nonsense(event)
+
+    pipeline.add_transformer(nonsense_later if is_async else nonsense)
+    assert (await pipeline.process_event(StreamEvent("a"))).status == "filtered"
+    ledger = pipeline.ledger()
+    assert (ledger["subjects"]["a"]["ingress"]["filtered"], ledger["balanced"]) == (1, True)
+    assert len(errors) == 1
 
 
 def fail(_event: Any) -> Any:

@@ -182,7 +182,12 @@ cdef class Intake:
         event = result
         if not event.changed and event.raw is not None:
             return self._count(self._route(&event.env, subject, source, event), subject, source)
-        message = event.to_proto()
+        try:
+            message = event.to_proto()
+        except Exception as error:      # a value that no message can hold
+            self.middleware.unusable(error, event)
+            source.refused(NULL, <int>FILTERED, "a transformer made no message of it", "")
+            return self._count(FILTERED, subject, source)
         status = self.decoder.decode(bytes_span(message), PROTO, &env, &at)
         if status != OK:
             source.refused(NULL, <int>MALFORMED, f"after a transformer: {reason_of(status)}", "")

@@ -164,9 +164,7 @@ LM_AVX2 void lm_avx2_last(const lm_avx2_tables *v, const uint8_t *ptr, size_t le
     lm_avx2_masks(v, bytes, seen, out);
 }
 
-static inline int lm_within_page(const uint8_t *ptr, size_t left) {
-    return LM_OVERREAD && left < 64 && ((uintptr_t)ptr & 4095) <= 4096 - 66;
-}
+static inline int lm_within_page(const uint8_t *ptr) { return LM_OVERREAD && ((uintptr_t)ptr & 4095) <= 4096 - 66; }
 
 #define LM_SSSE3 __attribute__((target("ssse3"), always_inline)) static inline
 

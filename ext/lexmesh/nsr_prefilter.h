@@ -1,7 +1,7 @@
 /* Proves that no stage of the scanner can find anything in a text, or says which might.
  *
  * One pass, 64 bytes a step. Each proof errs only towards "might": what trips goes to the slow path, which decides.
- * The figures that it relies on (three separators at most between spaced letters, six characters of base64, eight of
+ * The figures that it relies on (seven separators at most between spaced letters, six characters of base64, eight of
  * hex) are those of _nsr_fold and _nsr_blob. */
 #ifndef LEXMESH_NSR_PREFILTER_H
 #define LEXMESH_NSR_PREFILTER_H
@@ -24,7 +24,7 @@ enum {
 #define LM_RARE static __attribute__((noinline, unused))
 #endif
 
-enum { LM_SPACED_GAP = 4, LM_MIN_BASE64 = 6, LM_MIN_HEX = 8 };
+enum { LM_SPACED_GAP = 8, LM_MIN_BASE64 = 6, LM_MIN_HEX = 8 };
 
 typedef struct {
     lm_trigrams trigrams;
@@ -92,8 +92,7 @@ LM_RARE void lm_count_spaced(lm_state *s, lm_spaced *of, uint64_t alone, size_t 
 }
 
 static inline void lm_spaced_step(lm_state *s, lm_spaced *of, uint64_t alone, size_t base) {
-    uint64_t close = alone << 2 | alone << 3 | alone << 4 | of->alone >> 62 | of->alone >> 61 | of->alone >> 60;
-    if (alone & close)
+    if ((alone & (alone - 1)) || (alone && of->alone))
         lm_count_spaced(s, of, alone, base);
     else if (alone) {
         of->count = 1;
@@ -203,7 +202,8 @@ static inline void lm_begin(lm_state *s, const lm_prefilter_tables *t, const uin
     s->upper_open = s->digit_open = s->trips = 0;
 }
 
-/* The end of a text, padded with zeros: a block needs two bytes after it, and the last letter its neighbour. */
+/* The end of a text, padded with zeros: a block needs two bytes after it, and the last letter its neighbour. Where
+ * the page goes on, vectors read on instead; what lies behind the text can trip at most the slow path. */
 #define LM_TAIL 132
 
 #define LM_PREFILTER(name, attributes, prepare, classify, last_is_safe, last, finish)                                                       \
@@ -214,7 +214,7 @@ static inline void lm_begin(lm_state *s, const lm_prefilter_tables *t, const uin
         size_t at = 0, left;                                                                                            \
         lm_begin(&s, t, text, length, quotes_end);                                                                      \
         prepare;                                                                                                        \
-        for (; length - at >= 66; at += 64) {                                                                           \
+        for (; length - at >= 66 || (length - at >= 64 && last_is_safe(text + at)); at += 64) {                         \
             const uint8_t *ptr = text + at;                                                                             \
             classify;                                                                                                   \
             lm_step(&s, &block, ptr, at);                                                                                    \
@@ -231,7 +231,7 @@ static inline void lm_begin(lm_state *s, const lm_prefilter_tables *t, const uin
         return s.trips;                                                                                                 \
     }
 
-#define lm_never(ptr, left) 0
+#define lm_never(ptr) 0
 #define LM_NO_PREPARE (void)0
 #define LM_CLASSIFY_NOTED(classify) classify(&t->trigrams, ptr, &block), lm_note(&s, block.kinds, block.high, block.trigram)
 

@@ -114,7 +114,7 @@ class Session:
         self.outbox.flush()
         self.outbox.close()
         if not link.transport.is_close_frame_sent:
-            link.transport.send_close(WSCloseCode(code) if code in _KNOWN_CODES else WSCloseCode.OK)
+            link.transport.send_close(_ANSWERS.get(code, WSCloseCode.OK))
         link.transport.disconnect()
         asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
 
@@ -209,4 +209,5 @@ class Session:
             transport.disconnect(graceful=False)
 
 
-_KNOWN_CODES = frozenset(code.value for code in WSCloseCode) - {0, 1006}
+_ANSWERS = {code.value: code for code in WSCloseCode} | {1006: WSCloseCode.PROTOCOL_ERROR}
+"""What answers a peer's close code: itself, but 1006, which must not be sent (RFC 6455, section 7.4.1)."""

@@ -1,0 +1,114 @@
+"""The scanner alone, timed by a loop inside the extension, beside what else could look for the plain markers."""
+
+import json
+import re
+import time
+
+import pytest
+
+from lexmesh.nsr import NsrPolicy
+
+READING = {
+    "type": "sensor_reading",
+    "source_node": "lex_amoris_compute",
+    "target_node": "bio_synth_ai_control",
+    "timestamp": 1763791200000,
+    "metadata": {"sensor_id": "bio_sensor_01", "site": "north"},
+    "data": {"temperature": 22.5, "humidity": 65, "unit": "celsius", "quality": "good", "status": "stable"},
+}
+SENTENCE = "the quick brown sensor jumps over a lazy mycelium at 22.5 degrees, humidity sixty five; "
+TEXTS = {
+    "clean": SENTENCE,
+    "dirty": SENTENCE + "R&D at 100% – naïve, aGVsbG8gd29ybGQ, 68656c6c6f ",
+    "all escapes": "%25252541&amp;#65;\\\\u0041",
+    "all candidates": "for orc arm xpl exploi harmo forc ",
+    "all non-ASCII": "сила жизни λόγος ",
+}
+MARKERS = ("exploit", "harm", "force", "override_consent")
+
+
+@pytest.fixture(scope="module")
+def policy() -> NsrPolicy:
+    return NsrPolicy.default()
+
+
+def instruction(text: str, size: int) -> bytes:
+    body = (text * (size // len(text) + 1))[:size]
+    return json.dumps({"type": "agent_message", "data": {"text": body}}, ensure_ascii=False).encode()
+
+
+def nanoseconds(policy: NsrPolicy, raw: bytes, count: int) -> float:
+    """For one scan, the best of five loops."""
+    policy.scanner.bench_loop(raw, 0, 3)
+    return min(policy.scanner.bench_loop(raw, 0, count) for _ in range(5)) / count
+
+
+def test_clean_300_byte_message(benchmark, policy: NsrPolicy) -> None:  # type: ignore[no-untyped-def]
+    raw = json.dumps(READING).encode()
+    assert policy.scanner.scan_json(raw)[0]
+    benchmark.extra_info["scan_ns"] = nanoseconds(policy, raw, 200_000)
+    benchmark(policy.scanner.scan_json, raw)
+
+
+def test_large_clean_ascii(benchmark, policy: NsrPolicy) -> None:  # type: ignore[no-untyped-def]
+    raw = instruction(SENTENCE, 1_000_000)
+    assert policy.scanner.scan_json(raw)[0]
+    benchmark.extra_info["gigabytes_per_second"] = len(raw) / nanoseconds(policy, raw, 10)
+    benchmark.pedantic(policy.scanner.bench_loop, (raw, 0, 10), rounds=3)
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_time_is_linear(benchmark, policy: NsrPolicy, kind: str) -> None:  # type: ignore[no-untyped-def]
+    sizes = [1_000 * 4**n for n in range(6)]
+    ratios = {
+        size: nanoseconds(policy, instruction(TEXTS[kind], 2 * size), max(2, 400_000 // size))
+        / nanoseconds(policy, instruction(TEXTS[kind], size), max(2, 400_000 // size))
+        for size in sizes
+        if 2 * size <= 1_000_000
+    }
+    benchmark.extra_info["time_2n_over_n"] = ratios
+    raw = instruction(TEXTS[kind], 100_000)
+    benchmark.extra_info["ns_per_byte"] = nanoseconds(policy, raw, 3) / len(raw)
+    benchmark.pedantic(policy.scanner.bench_loop, (raw, 0, 1), rounds=3)
+    assert max(ratios.values()) <= 2.5, ratios
+
+
+def test_regular_expression_of_the_plain_markers(benchmark) -> None:  # type: ignore[no-untyped-def]
+    pattern = re.compile(rb"\b(" + "|".join(MARKERS).encode() + rb")\b", re.IGNORECASE)
+    raw = json.dumps(READING).encode()
+    assert not pattern.search(raw) and pattern.search(b"a FORCE")
+    benchmark(pattern.search, raw)
+
+
+@pytest.mark.parametrize("library", ["hyperscan", "re2", "ahocorasick_rs"])
+def test_other_libraries_on_the_plain_markers(benchmark, library: str) -> None:  # type: ignore[no-untyped-def]
+    module = pytest.importorskip(library)
+    raw = json.dumps(READING).encode()
+    if library == "hyperscan":
+        database = module.Database()
+        database.compile(expressions=[marker.encode() for marker in MARKERS], flags=[module.HS_FLAG_CASELESS] * len(MARKERS))
+        hits: list[int] = []
+        database.scan(b"a FORCE", match_event_handler=lambda *found: hits.append(found[0]))
+        assert hits
+        benchmark(database.scan, raw)
+    elif library == "re2":
+        pattern = module.compile(rb"(?i)\b(" + "|".join(MARKERS).encode() + rb")\b")
+        assert pattern.search(b"a FORCE")
+        benchmark(pattern.search, raw)
+    else:
+        automaton = module.BytesAhoCorasick([marker.encode() for marker in MARKERS])
+        assert automaton.find_matches_as_indexes(b"a force")
+        benchmark(automaton.find_matches_as_indexes, raw.lower())
+
+
+def test_five_thousand_markers(benchmark) -> None:  # type: ignore[no-untyped-def]
+    from lexmesh.nsr import RuleSpec
+
+    letters = "bcdfghjklmnpqrstvwxz"
+    markers = tuple("q" + "".join(letters[n * 577 // 20**p % 20] for p in range(5)) for n in range(5_000))
+    policy = NsrPolicy((RuleSpec("many", scope=("metadata values", "payload strings"), markers=markers),))
+    raw = instruction(SENTENCE, 100_000)
+    assert policy.scanner.scan_json(raw)[0]
+    started = time.perf_counter_ns()
+    benchmark.pedantic(policy.scanner.bench_loop, (raw, 0, 1), rounds=3)
+    assert time.perf_counter_ns() - started < 10**10

@@ -1,0 +1,145 @@
+"""The scanner's verdicts: which rule, at which path, and that it fails closed."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from nsr_messages import json_line, proto_message
+
+from lexmesh.nsr import NsrPolicy, RuleSpec, Verdict
+
+pytestmark = pytest.mark.core
+
+
+@pytest.fixture(scope="module")
+def policy() -> NsrPolicy:
+    return NsrPolicy.default()
+
+
+def check(policy: NsrPolicy, event_type: str, metadata: dict[str, str] | None = None, data: Any = None) -> Verdict:
+    return policy.check_json(json_line(event_type, metadata, data))
+
+
+@pytest.mark.parametrize(
+    ("event_type", "metadata", "data", "rule", "path"),
+    [
+        ("x", {"consent_override": "force"}, 1, "consent-override", "metadata.consent_override"),
+        ("x", {"consentOverride": "yes"}, 1, "consent-override", "metadata.consentOverride"),
+        ("x", {}, {"a": [1, {"override-consent": True}]}, "consent-override", "data.a[1].override-consent"),
+        ("x", {}, {"consent_override": [0, {"b": "no"}, "on"]}, "consent-override", "data.consent_override"),
+        ("x", {}, {"note": '{"consent_override": 1}'}, "consent-override", "data.note"),
+        ("x", {"consent": "Withdrawn"}, 1, "consent-withdrawn", "metadata.consent"),
+        ("x", {"consent": "r-e-v-o-k-e-d"}, 1, "consent-withdrawn", "metadata.consent"),
+        ("x", {"mode": "please force it"}, 1, "marker-metadata", "metadata.mode"),
+        ("x", {"harm": "1"}, 1, "marker-metadata", "metadata.harm"),
+        ("force.x", {}, 1, "marker-metadata", "event_type"),
+        ("x", {"for": "ce"}, 1, "marker-metadata", "metadata.for"),
+        ("agent_x", {}, {"steps": [0, 1, {"mode": "force"}]}, "marker-instruction", "data.steps[2].mode"),
+        ("agent_x", {}, {"steps": ["ex", "plo", "it"]}, "marker-instruction", "data.steps"),
+        ("agent_x", {}, {"steps": [["ha"], ["rm"]]}, "marker-instruction", "data.steps"),
+        ("agent_x", {}, "harm", "marker-instruction", "data"),
+        ("agent_x.y", {}, ["a", "harm"], "marker-instruction", "data[1]"),
+        ("climate_control", {}, {"target": 21}, "authorization", "metadata.authorization"),
+        ("climate_control", {"authorization": " \u200b"}, {}, "authorization", "metadata.authorization"),
+    ],
+)
+def test_a_refusal_names_rule_and_path(
+    policy: NsrPolicy, event_type: str, metadata: dict[str, str], data: Any, rule: str, path: str
+) -> None:
+    verdict = check(policy, event_type, metadata, data)
+    assert (verdict.allowed, verdict.rule, verdict.path) == (False, rule, path)
+    assert rule in verdict.reason
+
+
+@pytest.mark.parametrize("value", [None, False, 0, 0.0, "", "none", "No", " OFF ", "denied", [], {}, [0, {"a": [None, "false"]}]])
+def test_an_explicit_negative_overrides_nothing(policy: NsrPolicy, value: Any) -> None:
+    assert check(policy, "x", {}, {"consent_override": value}).allowed
+
+
+@pytest.mark.parametrize("value", ["nо", "not now", 1, True, "0x0", 0.1, -1, ["no", "maybe"], {"a": {"b": "yes"}}])
+def test_anything_else_overrides_consent(policy: NsrPolicy, value: Any) -> None:
+    assert check(policy, "x", {}, {"consent_override": value}).rule == "consent-override"
+
+
+def test_telemetry_may_speak_of_force(policy: NsrPolicy) -> None:
+    assert check(policy, "sensor_reading", {}, {"force_n": 3.2, "status": "no harm detected"}).allowed
+
+
+def test_a_verdict_never_repeats_the_text(policy: NsrPolicy) -> None:
+    verdict = check(policy, "agent_x", {}, {"plan": "secret words then force"})
+    assert "secret" not in repr(verdict)
+
+
+def test_a_path_is_printable_and_short(policy: NsrPolicy) -> None:
+    path = check(policy, "x", {"\x1b[31m force " + "k" * 500: "1"}).path
+    assert path.isprintable()
+    assert len(path) <= len("metadata.") + 64
+
+
+def test_what_cannot_be_decoded_is_malformed(policy: NsrPolicy) -> None:
+    verdict = policy.check_json(b'{"type": "x", "data": nope}')
+    assert (verdict.allowed, verdict.rule) == (False, "malformed")
+    assert "byte 22" in verdict.reason
+
+
+def test_flagged_messages_pass_and_are_marked() -> None:
+    rule = RuleSpec("watch", deny=False, scope=("metadata values",), markers=("rumour",))
+    policy = NsrPolicy((rule, *NsrPolicy.default().rules))
+    assert check(policy, "x", {"note": "a rumour"}) == Verdict(True, flag="watch")
+    assert check(policy, "x", {"note": "rumour of force"}).rule == "marker-metadata"
+
+
+def test_exceptions_cover_only_their_own_phrase() -> None:
+    rule = RuleSpec("words", scope=("metadata values",), markers=("force",), exceptions=("force majeure",))
+    policy = NsrPolicy((rule,))
+    assert check(policy, "x", {"note": "clause: Force Majeure."}).allowed
+    assert not check(policy, "x", {"note": "force majeure, then force"}).allowed
+    assert not check(policy, "x", {"note": "force majeures"}).allowed
+
+
+@pytest.mark.parametrize("denied", [False, True])
+def test_opaque_payloads(denied: bool) -> None:
+    policy = NsrPolicy(NsrPolicy.default().rules, opaque_denied=denied)
+    allowed, rule, path, _ = policy.scanner.scan_proto(proto_message("sensor_reading", {}, b"\xff\x00\x01"))
+    assert (allowed, rule, path) == ((False, "opaque", "data") if denied else (True, "", ""))
+
+
+def test_raw_bytes_are_searched_when_asked() -> None:
+    policy = NsrPolicy((RuleSpec("raw", scope=("raw bytes",), markers=("harm",)),))
+    assert policy.scanner.scan_proto(proto_message("x", {}, b"\xff\xfe harm \x00"))[:3] == (False, "raw", "data")
+
+
+def letters(number: int) -> str:
+    return "".join("bcdfghjklmnpqrstvwxz"[number // 20**place % 20] for place in range(5))
+
+
+def test_five_thousand_markers_are_all_found() -> None:
+    markers = tuple("q" + letters(number * 577 % 3_200_000) for number in range(5_000))
+    policy = NsrPolicy((RuleSpec("many", scope=("metadata values",), markers=markers),))
+    assert all(not check(policy, "x", {"note": f"a {marker.upper()}."}).allowed for marker in markers)
+    assert check(policy, "x", {"note": " ".join(marker + "e" for marker in markers[:100])}).allowed
+
+
+def test_every_vector_width_says_the_same() -> None:
+    from lexmesh._nsr import Scanner
+
+    rules = NsrPolicy.default().rules
+    scanners = [Scanner("", rules, False, width) for width in (0, 1, 2)]
+    texts = ("calm", "f-o-r-c-e", "aGFybQ", "I2hhcm0=", "6861726d", "%66orce", "h@rm", "é", "x|p", "force")
+    for text, pad in itertools.product(texts, range(0, 140, 3)):
+        raw = json_line("agent_x", {"n": "a " * pad + text}, {"t": " " * pad + text + " " * (pad % 70)})
+        assert len({scanner.scan_json(raw) for scanner in scanners}) == 1
+
+
+def test_a_withdrawn_rule_set_has_another_digest(policy: NsrPolicy) -> None:
+    assert policy.digest == NsrPolicy.default().digest == policy.scanner.digest
+    assert policy.digest != NsrPolicy(policy.rules[1:]).digest
+
+
+def test_policy_check_takes_events(policy: NsrPolicy) -> None:
+    class Event:
+        def to_proto(self) -> bytes:
+            return proto_message("agent_x", {}, json.dumps({"mode": "harm"}).encode())
+
+    assert policy.check(Event()).path == "data.mode"

@@ -1,0 +1,71 @@
+"""Policies as data: what is read, and how mistakes are told."""
+
+from pathlib import Path
+
+import pytest
+
+from lexmesh.errors import PolicyError
+from lexmesh.nsr import NsrPolicy
+
+RULE = '[[rule]]\nname = "r"\nscope = ["metadata values"]\nmarkers = ["force"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("[[rule]\n", 1, "not TOML"),
+        ("", 0, "needs rules"),
+        ('colour = "red"\n' + RULE, 1, "unknown key 'colour'"),
+        ('opaque = "maybe"\n' + RULE, 1, "opaque must be"),
+        (RULE + "severity = 3\n", 5, "unknown key 'severity'"),
+        (RULE.replace('"force"', '"force", " "'), 4, "is empty"),
+        (RULE.replace('"force"', '"--"'), 4, "normalises to nothing"),
+        (RULE.replace('"force"', '"сила"'), 4, "no Latin reading"),
+        (RULE.replace('markers = ["force"]', "markers = []"), 4, "'markers' is empty"),
+        (RULE.replace('"metadata values"', '"metadata"'), 3, "unknown scope 'metadata'"),
+        (RULE.replace('scope = ["metadata values"]\n', ""), 1, "needs a scope"),
+        (RULE + 'action = "log"\n', 5, "action must be"),
+        (RULE + 'subjects = ["a..b"]\n', 5, "not a subject"),
+        (RULE + 'keys = ["x"]\n', 1, "exactly one of"),
+        (RULE + 'unless = ["no"]\n', 5, "only goes with 'keys'"),
+        (RULE + RULE, 6, "two rules are called 'r'"),
+        (RULE.replace('"r"', '"malformed"'), 2, "lexmesh itself"),
+        (RULE.replace('"r"', '"A b"'), 2, "lower-case"),
+        (RULE + 'except = [\n  "force majeure",\n  "force"]\n', 7, "overlaps the marker"),
+        (RULE + 'except = ["good morning"]\n', 5, "holds none"),
+        (RULE + 'except = ["force majeure", "by force majeure"]\n', 5, "overlaps the exception 'force majeure'"),
+        (RULE + "about = 3\n", 5, "must be a string"),
+    ],
+)
+def test_a_bad_policy_is_refused_with_its_line(text: str, line: int, reason: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        NsrPolicy.loads(text, "p.toml")
+    assert caught.value.file == "p.toml"
+    assert caught.value.line == line
+    assert reason in caught.value.reason
+
+
+def test_markers_with_inflections(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text('[[rule]]\nname = "r"\nscope = ["event type"]\n[rule.markers]\nharm = ["harms"]\noverride_consent = []\n')
+    policy = NsrPolicy.load(file)
+    assert policy.rules[0].markers == ("harm", "harms", "override_consent")
+    assert not policy.check_json(b'{"type": "override.consent"}').allowed
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="No such file"):
+        NsrPolicy.load(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff")
+    with pytest.raises(PolicyError, match="not UTF-8"):
+        NsrPolicy.load(tmp_path / "bad.toml")
+
+
+def test_the_default_policy_has_the_five_rules() -> None:
+    names = [rule.name for rule in NsrPolicy.default().rules]
+    assert names == ["consent-override", "consent-withdrawn", "marker-metadata", "marker-instruction", "authorization"]
+
+
+def test_the_digest_ignores_layout_and_explanations() -> None:
+    spaced = RULE.replace("=", " = ") + 'about = "words"\n# a comment\n'
+    assert NsrPolicy.loads(RULE).digest == NsrPolicy.loads(spaced).digest
