@@ -36,13 +36,13 @@ async def ask(client: Any, **message: Any) -> Any:
 @pytest.mark.parametrize("subprotocol", [None, JSON])
 async def test_subscribe_publish_denied_and_again(server, subprotocol: str | None) -> None:
     server.register_handler("question", lambda data: {"answer": data * 2})
-    for _ in range(2):  # and once more after a reconnect
+    for n in range(2):  # and once more after a reconnect
         async with connect(server, subprotocol) as subscriber, connect(server, subprotocol) as publisher:
             assert subscriber.subprotocol == subprotocol
             answer = await ask(subscriber, type="_lexmesh.subscribe", data={"subjects": ["s.*", "t.>"]})
             assert answer["type"] == "_lexmesh.subscribed"
             await publisher.send(json.dumps({"type": "s.1", "data": {"é": "ü" * 70_000}}, ensure_ascii=False))
-            await publisher.send(["{\"type\":", "\"t.2", ".3\"}"])  # three fragments
+            await publisher.send(['{"type":', '"t.2', '.3"}'])  # three fragments
             await publisher.send(json.dumps({"type": "u"}))
             got = [json.loads(await asyncio.wait_for(subscriber.recv(), 5)) for _ in range(2)]
             assert [message["type"] for message in got] == ["s.1", "t.2.3"]
@@ -51,8 +51,8 @@ async def test_subscribe_publish_denied_and_again(server, subprotocol: str | Non
             assert (denied["type"], denied["reply_to"], denied["data"]["rule"]) == (
                 "_lexmesh.error", "me:1:1", "marker-metadata",
             )  # fmt: skip
-            reply = await ask(publisher, type="question", id="me:1:2", data=21)
-            assert (reply["reply_to"], reply["data"]) == ("me:1:2", {"answer": 42})
+            reply = await ask(publisher, type="question", id=f"me:1:{2 + n}", data=21)
+            assert (reply["reply_to"], reply["data"]) == (f"me:1:{2 + n}", {"answer": 42})
             await (await publisher.ping())
     await eventually(lambda: server.ledger()["connections"] == 0)
     assert server.ledger()["ingress"]["denied"] == 2
@@ -121,6 +121,8 @@ async def test_with_googles_protobuf(server, internode: Callable[[str], Any]) ->
         assert by_type["_lexmesh.error"].reply_to == "google:5:400"
         ours_back = [event for event in received if event.event_type == "o.x"]
         assert [event.payload for event in ours_back] == [b'{"a":1}', b'"text"', b"\x00\xff", b""]
-        assert all((event.source_node, event.depth, dict(event.metadata)) == ("ours", 1, {"m": "n"}) for event in ours_back)
+        assert all(
+            (event.source_node, event.depth, dict(event.metadata)) == ("ours", 1, {"m": "n"}) for event in ours_back
+        )
         ingress = server.ledger()["ingress"]
         assert (ingress["denied"], ingress["looped"]) == (1, 1)

@@ -34,7 +34,9 @@ def test_events_outlive_the_call() -> None:
     kept: list[StreamEvent] = []
     pipeline.register_handler("a", kept.append)
     for i in range(300):
-        pipeline.core.feed(f'{{"type":"a","data":"\\u0041{i}","metadata":{{"k":"\\u0042{i}"}}}}'.encode(), "json", Endpoint(), 1)
+        pipeline.core.feed(
+            f'{{"type":"a","data":"\\u0041{i}","metadata":{{"k":"\\u0042{i}"}}}}'.encode(), "json", Endpoint(), 1
+        )
     assert [event.data for event in kept] == [f"A{i}" for i in range(300)]
     assert [event.metadata["k"] for event in kept] == [f"B{i}" for i in range(300)]
 
@@ -70,7 +72,8 @@ def test_no_room_closes_the_users_coroutine() -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [None, 0, "text", b"", [], {}, {"type": "x"}, {"type": "_lexmesh.error"}, {"k": object()}, {1: 2}, object()]
+    "result",
+    [None, 0, "text", b"", [], {}, {"type": "x"}, {"type": "_lexmesh.error"}, {"k": object()}, {1: 2}, object()],
 )
 async def test_whatever_it_returns_is_survived(result: Any) -> None:
     pipeline = StreamPipeline("n")

@@ -87,7 +87,7 @@ async def test_an_exception_is_told_with_the_original_event(is_async: bool, posi
     middleware.add_transformer(bad_later if is_async else bad)
     event = StreamEvent("a")
     assert await resolved(middleware(event)) is None
-    name = ("bad_later" if is_async else "bad")
+    name = "bad_later" if is_async else "bad"
     assert [(where.rpartition(".")[2], error) for where, error, _ in failures.told] == [(name, "KeyError")]
 
 

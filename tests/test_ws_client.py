@@ -75,7 +75,9 @@ async def test_publish_and_subscribe(server, subprotocol: str) -> None:
         expected = values if subprotocol.endswith("proto") else [*values[:6], {"$base64": "AP8="}, values[7]]
         assert [event.data for event in events] == expected
         assert [event.id for event in events] == ids
-        assert {(event.source_node, event.depth, event.priority, event.ttl) for event in events} == {("pub", 1, 1, 60_000)}
+        assert {(event.source_node, event.depth, event.priority, event.ttl) for event in events} == {
+            ("pub", 1, 1, 60_000)
+        }
         assert all(event.metadata == {"k": "v"} for event in events)
         assert len(wild.events) == len(values)
         receipt = await publisher.flush()
@@ -271,7 +273,9 @@ async def test_nothing_there() -> None:
         await WebSocketClient("c", "ws://no-such-host.invalid:1").connect()
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"SSH-2.0-x\r\n\r\n", b"", b"\0" * 99])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"SSH-2.0-x\r\n\r\n", b"", b"\0" * 99]
+)
 async def test_not_a_gateway(answer: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -297,10 +301,9 @@ async def test_no_answer_in_time() -> None:
 
 
 async def test_a_full_gateway_refuses_the_handshake() -> None:
-    async with gateway(max_connections=1) as server:
-        async with client_of(server):
-            with pytest.raises(HandshakeError):
-                await client_of(server).connect()
+    async with gateway(max_connections=1) as server, client_of(server):
+        with pytest.raises(HandshakeError):
+            await client_of(server).connect()
 
 
 async def test_a_wrong_subprotocol_is_a_value_error() -> None:
@@ -439,17 +442,16 @@ async def test_disconnect_sends_what_waits(server) -> None:
 async def test_what_arrives_is_policed_too() -> None:
     """A gateway that lets things pass is not to be trusted."""
     heard = Received()
-    async with gateway() as server:
-        async with client_of(server, subprotocol="lexmesh.v1.json") as client:
-            await client.subscribe("a", handler=heard)
-            session = next(iter(server._sessions))
-            raw = text({"type": "a", "metadata": {"x": "force"}})
-            raw = bytes([raw[0], raw[1] & 0x7F]) + b'{"type":"a","metadata":{"x":"force"}}'
-            raw = bytes([0x81, len(raw) - 2]) + raw[2:]
-            session.link.transport.underlying_transport.write(raw)
-            server.publish("a", 1)
-            assert (await heard.wait())[0].data == 1
-            assert client.ledger()["denied_by_rule"] == {"marker-metadata": 1}
+    async with gateway() as server, client_of(server, subprotocol="lexmesh.v1.json") as client:
+        await client.subscribe("a", handler=heard)
+        session = next(iter(server._sessions))
+        raw = text({"type": "a", "metadata": {"x": "force"}})
+        raw = bytes([raw[0], raw[1] & 0x7F]) + b'{"type":"a","metadata":{"x":"force"}}'
+        raw = bytes([0x81, len(raw) - 2]) + raw[2:]
+        session.link.transport.underlying_transport.write(raw)
+        server.publish("a", 1)
+        assert (await heard.wait())[0].data == 1
+        assert client.ledger()["denied_by_rule"] == {"marker-metadata": 1}
 
 
 async def test_raw_and_lexmesh_clients_side_by_side(server) -> None:

@@ -103,6 +103,7 @@ def json_frames(count: int) -> bytes:
 async def test_a_batch_of_protobuf(counter: Any) -> None:
     few = await allocations(counter, "lexmesh.v1.proto", proto_batch(COUNT // 10), COUNT // 10)
     many = await allocations(counter, "lexmesh.v1.proto", proto_batch(COUNT), COUNT)
+    print("proto", few, many)
     assert many - few < COUNT / 20, (few, many)
 
 
@@ -110,6 +111,7 @@ async def test_frames_of_json(counter: Any) -> None:
     """The frame layer makes one frame object a frame; on top of it nothing may be made for a message."""
     few = await allocations(counter, "lexmesh.v1.json", json_frames(COUNT // 10), COUNT // 10)
     many = await allocations(counter, "lexmesh.v1.json", json_frames(COUNT), COUNT)
+    print("json", few, many)
     assert many - few < COUNT * 1.05, (few, many)
 
 

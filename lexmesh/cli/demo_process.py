@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -49,7 +50,8 @@ class NodeProcess:
             NodeFailedError: it ended, or took too long.
         """
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "lexmesh.cli.demo_child", self.role, *arguments),
+            *(sys.executable, "-P", "-m", "lexmesh.cli.demo_child", self.role, *arguments),
+            env=_with_this_package(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=2**24,  # a ledger is one line
@@ -118,3 +120,10 @@ class NodeProcess:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(NodeFailedError(f"{self.role} ended early with exit code {code}"))
+
+
+def _with_this_package() -> dict[str, str]:
+    """The environment in which a child imports the lexmesh that this process runs, whatever the directory holds."""
+    home = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": home if not inherited else os.pathsep.join((home, inherited))}

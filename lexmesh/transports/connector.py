@@ -137,7 +137,8 @@ class Connector:
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("ws", "wss") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        host = (parts.hostname or "").encode("idna")
+        usable = parts.scheme in ("ws", "wss") and host and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable:

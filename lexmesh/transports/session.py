@@ -209,5 +209,5 @@ class Session:
             transport.disconnect(graceful=False)
 
 
-_ANSWERS = {code.value: code for code in WSCloseCode} | {1006: WSCloseCode.PROTOCOL_ERROR}
-"""What answers a peer's close code: itself, but 1006, which must not be sent (RFC 6455, section 7.4.1)."""
+_ANSWERS = {code.value: code for code in WSCloseCode} | {0: WSCloseCode.OK, 1006: WSCloseCode.PROTOCOL_ERROR}
+"""What answers a peer's close code: itself, but 1006, which must not be sent, and none (RFC 6455, section 7.4.1)."""
