@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lexmesh.nsr import NsrPolicy
+from lexmesh.nsr import NsrPolicy, RuleSpec
 
 READING = {
     "type": "sensor_reading",
@@ -86,7 +86,9 @@ def test_other_libraries_on_the_plain_markers(benchmark, library: str) -> None: 
     raw = json.dumps(READING).encode()
     if library == "hyperscan":
         database = module.Database()
-        database.compile(expressions=[marker.encode() for marker in MARKERS], flags=[module.HS_FLAG_CASELESS] * len(MARKERS))
+        database.compile(
+            expressions=[marker.encode() for marker in MARKERS], flags=[module.HS_FLAG_CASELESS] * len(MARKERS)
+        )
         hits: list[int] = []
         database.scan(b"a FORCE", match_event_handler=lambda *found: hits.append(found[0]))
         assert hits
@@ -102,8 +104,6 @@ def test_other_libraries_on_the_plain_markers(benchmark, library: str) -> None: 
 
 
 def test_five_thousand_markers(benchmark) -> None:  # type: ignore[no-untyped-def]
-    from lexmesh.nsr import RuleSpec
-
     letters = "bcdfghjklmnpqrstvwxz"
     markers = tuple("q" + "".join(letters[n * 577 // 20**p % 20] for p in range(5)) for n in range(5_000))
     policy = NsrPolicy((RuleSpec("many", scope=("metadata values", "payload strings"), markers=markers),))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from typing_extensions import disjoint_base
 
+MANY: int
 FREQUENCY: tuple[int, ...]
 COMMON: frozenset[str]
 READINGS: list[frozenset[int]]

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Callable
 
 MARKERS = (
-    "exploit", "exploits", "exploited", "exploitation", "exploitative", "harm", "harms", "harmful", "harmfully", "force",
-    "forces", "forced", "forcing", "forcibly", "override_consent",
+    "exploit", "exploits", "exploited", "exploitation", "exploitative", "harm", "harms", "harmful", "harmfully",
+    "force", "forces", "forced", "forcing", "forcibly", "override_consent",
 )  # fmt: skip
 
 CYRILLIC = str.maketrans("acehijmoprstuxyvbnfl", "асеһіјморгѕтυхуνьոꬵӏ")
@@ -27,7 +27,7 @@ def _letters(text: str, first: int, upper: bool = False) -> str:
 
 
 def _between(separator: str) -> Callable[[str], str]:
-    return lambda word: separator.join(word)
+    return separator.join
 
 
 def _after_each(mark: str) -> Callable[[str], str]:

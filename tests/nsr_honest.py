@@ -11,7 +11,8 @@ from pathlib import Path
 
 WORD_LIST = Path("/usr/share/dict/american-english")
 FORBIDDEN = re.compile(
-    r"exploit(s|ed|ing|er|ation|ative)?|harm(s|ed|ing|ful|fully)?|forc(e|es|ed|ing|eful|efully|ible|ibly)|override_consent", re.I
+    r"exploit(s|ed|ing|er|ation|ative)?|harm(s|ed|ing|ful|fully)?|forc(e|es|ed|ing|eful|efully|ible|ibly)|override_consent",
+    re.I,
 )
 SUBSTRING = re.compile(r"exploit|harm|forc|consent|override", re.I)
 
@@ -31,7 +32,16 @@ Alle Menschen sind frei und gleich an Würde geboren; die Wärme im Gewächshaus
 świecą łagodnie. Příliš žluťoučký kůň úpěl ďábelské ódy. Çiçekler güneşi özlüyor, ısı ölçüldü. Señal enérgica, acción rápida.
 naïve café résumé über façade piñata smörgåsbord Ångström Łódź Dvořák São Tomé Kraków Zürich charmé fórmula fôret forêt"""
 
-SUBJECTS = ("the sensor", "a pump", "node seven", "the greenhouse", "our mycelium", "the night shift", "gateway b", "the CO2 probe")
+SUBJECTS = (
+    "the sensor",
+    "a pump",
+    "node seven",
+    "the greenhouse",
+    "our mycelium",
+    "the night shift",
+    "gateway b",
+    "the CO2 probe",
+)
 VERBS = ("reports", "measured", "waits for", "reached", "restarted after", "agrees with", "sends", "is calm at")
 OBJECTS = (
     "22.5 degrees", "a humidity of 65%", "the next ritual phase", "channel 4, slot 12", "harmony in C major", "0.0043 Hz",
@@ -51,7 +61,9 @@ def words_with_substring() -> list[str]:
     if not WORD_LIST.exists():
         return []
     words = WORD_LIST.read_text("utf-8").split()
-    return [w for w in words if SUBSTRING.search(w) and not any(FORBIDDEN.fullmatch(part) for part in re.split(r"\W", w))]
+    return [
+        w for w in words if SUBSTRING.search(w) and not any(FORBIDDEN.fullmatch(part) for part in re.split(r"\W", w))
+    ]
 
 
 def sentences() -> list[str]:

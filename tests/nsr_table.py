@@ -1,13 +1,10 @@
-"""Prints what the default policy catches and what it wrongly refuses, class by class: `python tests/nsr_table.py`."""
+"""Prints what the default policy catches and what it wrongly refuses, class by class: `PYTHONPATH=. python tests/nsr_table.py`."""
 
 import itertools
 import json
 import random
 import sys
 from collections import Counter
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from nsr_evasions import ALL_EVASIONS, EVASIONS, MARKERS
 from nsr_honest import HONEST

@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import struct
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from lexmesh import MeshConfig, WebSocketServer
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 PATIENCE = 10.0
+POLL = 0.002
 
 
 @dataclass
@@ -190,10 +190,13 @@ async def _narrow_connection(port: int, size: int) -> tuple[asyncio.StreamReader
 
 async def eventually(condition: Callable[[], Any], what: str = "", seconds: float = PATIENCE) -> Any:
     """Waits until a condition holds and returns its value."""
-    deadline = time.monotonic() + seconds
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or condition}"
-        await asyncio.sleep(0.002)
+        assert loop.time() < deadline, f"not within {seconds:g} s: {what or condition}"
+        tick = loop.create_future()
+        loop.call_later(POLL, tick.set_result, None)
+        await tick
     return value
 
 

@@ -18,8 +18,8 @@ from lexmesh.nsr import RuleSpec
 
 DATA = json.loads((Path(__file__).parent / "nsr_unicode.json").read_text("utf-8"))
 UPPER, SYMBOLIC, LEETED = 1, 2, 4
-MAX_GAP = 3             # separators between the words of a marker
-SPACED_GAP = 7          # separators between letters set apart
+MAX_GAP = 3  # separators between the words of a marker
+SPACED_GAP = 7  # separators between letters set apart
 MAX_LEVELS = 4
 BLOB = 20
 SPACE = " "
@@ -291,12 +291,10 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
     if match["simple"]:
         return b" "
     if match["name"]:
-        if match["name"] in NAMED:
-            return NAMED[match["name"]].encode()
-        return b"&" + match["name"] + b";"
-    if match["decimal"]:
-        return point_text(int(match["decimal"]))
-    return point_text(int(match["hex"] or match["u4"] or match["ub"] or match["u8"] or match["x"], 16))
+        known = NAMED.get(match["name"])
+        return known.encode() if known else b"&" + match["name"] + b";"
+    digits = match["hex"] or match["u4"] or match["ub"] or match["u8"] or match["x"]
+    return point_text(int(match["decimal"]) if match["decimal"] else int(digits, 16))
 
 
 def unescape_text(data: bytes) -> bytes:

@@ -52,7 +52,9 @@ def test_a_refusal_names_rule_and_path(
     assert rule in verdict.reason
 
 
-@pytest.mark.parametrize("value", [None, False, 0, 0.0, "", "none", "No", " OFF ", "denied", [], {}, [0, {"a": [None, "false"]}]])
+@pytest.mark.parametrize(
+    "value", [None, False, 0, 0.0, "", "none", "No", " OFF ", "denied", [], {}, [0, {"a": [None, "false"]}]]
+)
 def test_an_explicit_negative_overrides_nothing(policy: NsrPolicy, value: Any) -> None:
     assert check(policy, "x", {}, {"consent_override": value}).allowed
 

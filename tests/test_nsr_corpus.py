@@ -45,14 +45,20 @@ def test_honest_text_passes(policy: NsrPolicy, group: str) -> None:
     [
         ("sensor_reading", {}, {"force_n": 3.2, "status": "no harm detected"}),
         ("system_metric", {"unit": "N"}, {"harmful": False, "text": "brute force attack stopped"}),
-        ("bio_sync", {}, {"frequency": 0.0043, "phase": "synchronizing", "mycelium_nodes": ["node_01", "node_02", "node_03"]}),
+        (
+            "bio_sync",
+            {},
+            {"frequency": 0.0043, "phase": "synchronizing", "mycelium_nodes": ["node_01", "node_02", "node_03"]},
+        ),
         ("sensor_reading", {"sensor_id": "bio_sensor_01", "consent": "granted"}, "temperature:22.5C,humidity:65%"),
         ("climate_control", {"authorization": "token-7"}, {"target": 21.5}),
         ("ritual_start", {}, {"ritual_type": "fibonacci_recursion"}),
         ("agent_message", {}, {"agent_id": "fibonacci_agent", "message": "Recursion depth reached: 42"}),
     ],
 )
-def test_what_the_seeds_allow_passes(policy: NsrPolicy, event_type: str, metadata: dict[str, str], data: object) -> None:
+def test_what_the_seeds_allow_passes(
+    policy: NsrPolicy, event_type: str, metadata: dict[str, str], data: object
+) -> None:
     assert policy.check_json(json_line(event_type, metadata, data)).allowed
 
 

@@ -47,7 +47,9 @@ def test_a_bad_policy_is_refused_with_its_line(text: str, line: int, reason: str
 
 def test_markers_with_inflections(tmp_path: Path) -> None:
     file = tmp_path / "p.toml"
-    file.write_text('[[rule]]\nname = "r"\nscope = ["event type"]\n[rule.markers]\nharm = ["harms"]\noverride_consent = []\n')
+    file.write_text(
+        '[[rule]]\nname = "r"\nscope = ["event type"]\n[rule.markers]\nharm = ["harms"]\noverride_consent = []\n'
+    )
     policy = NsrPolicy.load(file)
     assert policy.rules[0].markers == ("harm", "harms", "override_consent")
     assert not policy.check_json(b'{"type": "override.consent"}').allowed

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from raw_ws import RawClient, Received, eventually, gateway, text
+from raw_ws import TEXT, RawClient, Received, eventually, frame, gateway
 
 from lexmesh import (
     ConnectError,
@@ -311,6 +311,19 @@ async def test_a_wrong_subprotocol_is_a_value_error() -> None:
         WebSocketClient("c", "ws://h", subprotocol="mqtt")
 
 
+GATEWAY = """
+import sys
+from lexmesh import WebSocketServer
+
+class Server(WebSocketServer):
+    async def start(self):
+        await super().start()
+        print("listening", flush=True)
+
+Server("gateway", "127.0.0.1", int(sys.argv[1])).run()
+"""
+
+
 class GatewayProcess:
     """A gateway in a process of its own, on a port of its own, that can be killed."""
 
@@ -321,27 +334,18 @@ class GatewayProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        code = f"from lexmesh import WebSocketServer as S; S('gateway', '127.0.0.1', {self.port}).run()"
-        self.process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONSAFEPATH": ""})
-
-        async def listening() -> bool:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            except OSError:
-                return False
-            writer.close()
-            return True
-
-        for _ in range(2000):
-            if await listening():
-                return
-            await asyncio.sleep(0.005)
-        raise AssertionError("the gateway did not start")
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-c", GATEWAY, str(self.port)]
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)  # noqa: ASYNC220
+        assert self.process.stdout is not None
+        assert await asyncio.to_thread(self.process.stdout.readline) == b"listening\n"
 
     def end(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -368,8 +372,9 @@ async def test_comes_back_when_the_gateway_does(how: int) -> None:
         with pytest.raises(DisconnectedError):
             publisher.publish("a.b")
         await process.start()
-        await eventually(lambda: publisher.connected and subscriber.connected)
-        assert (publisher.reconnects, subscriber.reconnects) == (1, 1)
+        await eventually(lambda: (publisher.reconnects, subscriber.reconnects) == (1, 1))
+        assert publisher.connected
+        assert subscriber.connected
         await subscriber.flush()  # answered after the subscription that went ahead of it
         before = len(heard.events)
         publisher.publish("a.b", "back")
@@ -445,10 +450,8 @@ async def test_what_arrives_is_policed_too() -> None:
     async with gateway() as server, client_of(server, subprotocol="lexmesh.v1.json") as client:
         await client.subscribe("a", handler=heard)
         session = next(iter(server._sessions))
-        raw = text({"type": "a", "metadata": {"x": "force"}})
-        raw = bytes([raw[0], raw[1] & 0x7F]) + b'{"type":"a","metadata":{"x":"force"}}'
-        raw = bytes([0x81, len(raw) - 2]) + raw[2:]
-        session.link.transport.underlying_transport.write(raw)
+        forged = frame(TEXT, b'{"type":"a","metadata":{"x":"force"}}', mask=None)
+        session.link.transport.underlying_transport.write(forged)
         server.publish("a", 1)
         assert (await heard.wait())[0].data == 1
         assert client.ledger()["denied_by_rule"] == {"marker-metadata": 1}

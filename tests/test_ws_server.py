@@ -494,9 +494,9 @@ async def test_a_drain_lets_async_handlers_finish_and_cuts_those_that_do_not() -
 
 async def test_a_handshake_that_comes_during_a_drain_is_turned_away() -> None:
     async with gateway() as server:
-        stuck = await RawClient.connect(server.port)  # answers no close frame: the drain waits a second for it
         late = socket.create_connection(("127.0.0.1", server.port))
-        await asyncio.sleep(0.05)
+        # Accepted after the one above; answers no close frame, so that the drain waits a second for it.
+        stuck = await RawClient.connect(server.port)
         stopping = asyncio.ensure_future(server.stop())
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -10,15 +10,16 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
 from lexmesh._buffer cimport append_span, release, reserve
-from lexmesh._status cimport reason_of
 from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO
 from lexmesh._nsr_automaton cimport Automaton
 from lexmesh._nsr_filter cimport LM_TRIP_ESCAPE, LM_TRIP_HIGH, Prefilter
 from lexmesh._nsr_fold cimport SEPARATOR, fold
 from lexmesh._nsr_json cimport is_json_like
 from lexmesh._nsr_payload cimport AT_DATA, AT_EVENT_TYPE, AT_METADATA, NOWHERE, Values
+from lexmesh._nsr_subject cimport lower, subject_matches
 from lexmesh._nsr_text cimport IN_INSTRUCTION, IN_METADATA, IN_TELEMETRY
 from lexmesh._span cimport OK, Status, same, span
+from lexmesh._status cimport reason_of
 
 from lexmesh._nsr_rules import SCOPE_NAMES, Program
 
@@ -375,37 +376,6 @@ cdef inline void add_quoted(Buffer* line, Span text) noexcept nogil:
     line.ptr[line.len] = c'"'
     line.len += 1
     append_span(line, text)
-
-
-cdef bint subject_matches(Span pattern, Span subject) noexcept nogil:
-    """NATS wildcards, and `*` inside a token for any part of it; letters match in either case."""
-    cdef Py_ssize_t p = 0
-    cdef Py_ssize_t s = 0
-    cdef Py_ssize_t star = -1
-    cdef Py_ssize_t tried = 0
-    while s < subject.len:
-        if p + 1 == pattern.len and pattern.ptr[p] == c'>' and (p == 0 or pattern.ptr[p - 1] == c'.'):
-            return True
-        if p < pattern.len and pattern.ptr[p] == c'*':
-            star = p
-            tried = s
-            p += 1
-        elif p < pattern.len and pattern.ptr[p] == lower(subject.ptr[s]):
-            p += 1
-            s += 1
-        elif star >= 0 and subject.ptr[tried] != c'.':
-            tried += 1
-            s = tried
-            p = star + 1
-        else:
-            return False
-    while p < pattern.len and pattern.ptr[p] == c'*':
-        p += 1
-    return p == pattern.len
-
-
-cdef inline uint8_t lower(uint8_t c) noexcept nogil:
-    return c | 0x20 if c'A' <= c <= c'Z' else c
 
 
 cdef inline int lowest(uint64_t rules) noexcept nogil:

@@ -9,6 +9,8 @@ cdef enum:
     BUCKETS = 8
     MIN_SPACED = 3          # of _nsr_fold: fewer letters set apart are not taken for a word
 
+MANY = 300              # patterns with which the buckets are full anyway; choosing well takes time in their square
+
 # Letters of English text in a thousand (after Norvig's counts of the Google books corpus), a to z.
 FREQUENCY = (80, 15, 33, 38, 125, 24, 19, 51, 76, 2, 5, 41, 25, 72, 76, 21, 1, 63, 65, 93, 27, 11, 17, 2, 17, 1)
 COMMON = frozenset("the and ing ion ent tio for ate ter all ver con ers sta rea ort our her ion est com sen ens nso har arr ove ful".split())
@@ -63,6 +65,8 @@ def trigrams_of(pattern):
 
 def covering(patterns):
     """A cheap set of trigrams such that each pattern has one of them (greedy weighted set cover, then pruned)."""
+    if len(patterns) > MANY:
+        return sorted({min(trigrams_of(pattern), key=lambda letters: (cost(letters), letters)) for pattern in patterns})
     holders = {}
     for pattern in patterns:
         for letters in trigrams_of(pattern):

@@ -8,6 +8,9 @@ cdef extern from "nsr_fold_tables.h" nogil:
     int CLASSES "LM_FOLD_CLASSES"       # letters that some character confuses share a class
     const uint8_t lm_fold_class[36]
 
+cdef extern from "text.h" nogil:
+    unsigned lm_ctz32(uint32_t bits) noexcept
+
 cdef enum:
     LETTERS = 36        # a-z, then 0-9
     SPACE = 36          # how a pattern writes the place between two of its words
@@ -43,7 +46,6 @@ cdef void free_symbols(Symbols* symbols) noexcept nogil
 
 cdef inline int class_of(uint64_t mask) noexcept nogil:
     """The class shared by every letter of a non-empty mask."""
-    cdef int letter = 0
-    while not mask >> letter & 1:
-        letter += 1
-    return lm_fold_class[letter]
+    if <uint32_t>mask:
+        return lm_fold_class[lm_ctz32(<uint32_t>mask)]
+    return lm_fold_class[32 + lm_ctz32(<uint32_t>(mask >> 32))]

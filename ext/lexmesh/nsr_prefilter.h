@@ -206,29 +206,39 @@ static inline void lm_begin(lm_state *s, const lm_prefilter_tables *t, const uin
  * the page goes on, vectors read on instead; what lies behind the text can trip at most the slow path. */
 #define LM_TAIL 132
 
-#define LM_PREFILTER(name, attributes, prepare, classify, last_is_safe, last, finish)                                                       \
-    attributes static int name(const lm_prefilter_tables *t, const uint8_t *text, size_t length, int quotes_end) {      \
-        lm_state s;                                                                                                     \
-        lm_block block;                                                                                                 \
-        uint8_t tail[LM_TAIL];                                                                                          \
-        size_t at = 0, left;                                                                                            \
-        lm_begin(&s, t, text, length, quotes_end);                                                                      \
-        prepare;                                                                                                        \
-        for (; length - at >= 66 || (length - at >= 64 && last_is_safe(text + at)); at += 64) {                         \
-            const uint8_t *ptr = text + at;                                                                             \
-            classify;                                                                                                   \
-            lm_step(&s, &block, ptr, at);                                                                                    \
-        }                                                                                                               \
-        left = length - at;                                                                                             \
-        memset(tail, 0, LM_TAIL);                                                                                       \
-        memcpy(tail, text + at, left);                                                                                  \
-        for (size_t from = 0; from <= left; from += 64) {                                                               \
-            const uint8_t *ptr = tail + from;                                                                           \
-            classify;                                                                                                   \
-            lm_step(&s, &block, ptr, at + from);                                                                             \
-        }                                                                                                               \
-        finish;                                                                                                         \
-        return s.trips;                                                                                                 \
+LM_RARE void lm_copy_tail(uint8_t *tail, const uint8_t *text, size_t left) {
+    memset(tail, 0, LM_TAIL);
+    memcpy(tail, text, left);
+}
+
+#define LM_PREFILTER(name, attributes, prepare, classify, last_is_safe, last, finish)                                  \
+    attributes static int name(const lm_prefilter_tables *t, const uint8_t *text, size_t length, int quotes_end) {     \
+        lm_state s;                                                                                                    \
+        lm_block block;                                                                                                \
+        size_t at = 0;                                                                                                 \
+        lm_begin(&s, t, text, length, quotes_end);                                                                     \
+        prepare;                                                                                                       \
+        for (; length - at >= 66 || (length - at >= 64 && last_is_safe(text + at)); at += 64) {                        \
+            const uint8_t *ptr = text + at;                                                                            \
+            classify;                                                                                                  \
+            lm_step(&s, &block, ptr, at);                                                                              \
+        }                                                                                                              \
+        size_t left = length - at;                                                                                     \
+        if (left < 64 && last_is_safe(text + at)) {                                                                    \
+            const uint8_t *ptr = text + at;                                                                            \
+            last;                                                                                                      \
+            lm_step(&s, &block, ptr, at);                                                                              \
+        } else {                                                                                                       \
+            uint8_t tail[LM_TAIL];                                                                                     \
+            lm_copy_tail(tail, text + at, left);                                                                       \
+            for (size_t from = 0; from <= left; from += 64) {                                                          \
+                const uint8_t *ptr = tail + from;                                                                      \
+                classify;                                                                                              \
+                lm_step(&s, &block, ptr, at + from);                                                                   \
+            }                                                                                                          \
+        }                                                                                                              \
+        finish;                                                                                                        \
+        return s.trips;                                                                                                \
     }
 
 #define lm_never(ptr) 0

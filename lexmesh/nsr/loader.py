@@ -183,14 +183,14 @@ class PolicyReader:
         phrases: dict[bytes, str] = {}
         for text in spec.exceptions:
             letters = letters_of(text)
+            same = [written for other, written in phrases.items() if _holds(letters, other) or _holds(other, letters)]
             reason = ""
             if letters in markers:
                 reason = "overlaps the marker itself, which could then never be found"
             elif not any(_holds(letters, marker) for marker in markers):
                 reason = "holds none of the rule's markers"
-            for other, written in phrases.items():
-                if _holds(letters, other) or _holds(other, letters):
-                    reason = f"overlaps the exception {written!r}"
+            elif same:
+                reason = f"overlaps the exception {same[0]!r}"
             if reason:
                 self._fail(self._lines.of_text(number, "except", text), f"the exception {text!r} {reason}")
             phrases[letters] = text

@@ -120,7 +120,7 @@ class WebSocketClient:
     @property
     def connected(self) -> bool:
         """Whether there is a connection now."""
-        return self._session is not None
+        return self._session is not None and self._session.is_open
 
     @property
     def _session(self) -> Session | None:

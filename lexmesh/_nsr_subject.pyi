@@ -1,0 +1,1 @@
+"""Which event types a rule is for."""
