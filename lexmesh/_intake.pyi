@@ -14,6 +14,8 @@ class Intake:
     router: Router
     scanner: Scanner
     max_message_size: int
+    max_published: int
+    trusts_links: bool
     origin: Endpoint
     awaited: set[str]
     reply_endpoint: Endpoint | None

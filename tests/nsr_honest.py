@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (texts are quoted as they are)
 """Text that no one may refuse, by kind; random kinds are seeded."""
 
 import base64

@@ -1,4 +1,4 @@
-"""Prints what the default policy catches and what it wrongly refuses, class by class: `PYTHONPATH=. python tests/nsr_table.py`."""
+"""Prints, class by class, what the default policy catches and wrongly refuses: `PYTHONPATH=. python tests/nsr_table.py`.
 
 import itertools
 import json

@@ -101,9 +101,23 @@ def test_duplicate() -> None:
     assert node.raw(message(event_type="a", source_node="s", epoch=1, seq=5), "proto") == "duplicate"
     assert node.json(id="s:1:8") == "routed"
     assert node.core.missing == 2
+
+
+def test_duplicates_across_links_that_are_trusted_with_names() -> None:
+    node = Node().keep()
+    node.core.trusts_links = True
     other = Endpoint()
     assert node.core.feed(b'{"type":"a","id":"s:1:6"}', "json", other, NOW) == "routed"
     assert node.core.feed(b'{"type":"a","id":"s:1:6"}', "json", node.source, NOW) == "duplicate", "whoever brings it"
+
+
+def test_nobody_can_use_up_the_numbers_of_another() -> None:
+    node = Node().keep()
+    thief = Endpoint()
+    assert node.json(id="victim:1:1") == "routed"
+    assert node.core.feed(b'{"type":"a","id":"victim:1:5000"}', "json", thief, NOW) == "routed"
+    assert node.json(id="victim:1:2") == "routed"
+    assert node.core.missing == 0
 
 
 def test_looped() -> None:

@@ -465,3 +465,57 @@ async def test_raw_and_lexmesh_clients_side_by_side(server) -> None:
         got = await raw.json()
         assert (got["data"], got["source_node"]) == ({"n": 1}, "client")
     await raw.aclose()
+
+
+@BOTH
+async def test_one_client_answers_another(server, subprotocol: str) -> None:
+    async with (
+        client_of(server, "asker", subprotocol=subprotocol) as asker,
+        client_of(server, "oracle", subprotocol=subprotocol) as oracle,
+    ):
+        await oracle.subscribe("question", handler=lambda event: {"type": "answer", "n": event.data["n"] + 1})
+        reply = await asker.request("question", {"n": 41})
+        assert (reply.event_type, reply.data["n"], reply.source_node) == ("answer", 42, "oracle")
+    assert server.ledger()["balanced"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "payload", [b'"' + b"x" * (2**20 - 300) + b'"', b"\x01" * (2**20 - 300)], ids=["json", "bytes"]
+)
+async def test_the_largest_message_arrives_whatever_the_relay_makes_of_it(
+    server, subprotocol: str, payload: bytes
+) -> None:
+    heard = Received()
+    async with client_of(server, "sub", subprotocol=subprotocol) as subscriber, client_of(server, "pub") as publisher:
+        await subscriber.subscribe("big", handler=heard)
+        if payload[:1] == b'"':
+            publisher.publish_json("big", payload)
+        else:
+            publisher.publish("big", payload)
+        event = (await heard.wait())[0]
+        assert len(event.to_proto()) > 2**20 - 300
+        assert subscriber.connected
+    assert server.ledger()["egress"]["delivered"] == 1
+
+
+async def test_reserved_types_cannot_be_published(server) -> None:
+    async with client_of(server) as client:
+        with pytest.raises(MalformedError, match="reserved"):
+            client.publish("_lexmesh.ack")
+        with pytest.raises(MalformedError, match="reserved"):
+            server.publish("_lexmesh.subscribe")
+        assert client.sent == 0
+    assert server.ledger()["taken"] == 0
+
+
+async def test_a_refusing_gateway_is_not_visited_again(server) -> None:
+    states: list[str] = []
+    client = client_of(server, on_state=lambda state, _detail: states.append(state))
+    await client.connect()
+    for _ in range(1100):
+        client.publish("x", metadata={"consent_override": "yes"})
+    await eventually(lambda: "closed" in states)
+    assert "retrying" not in states
+    assert client.receipt["denied"] >= 1000
+    await client.disconnect()

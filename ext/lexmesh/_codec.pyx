@@ -13,7 +13,8 @@ from libc.string cimport memcpy, memset
 from lexmesh._buffer cimport Buffer, release
 from lexmesh._decoder cimport Decoder
 from lexmesh._emit cimport emit_json, emit_proto, is_binary, is_json_data
-from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, Pair, check_names, parse_id
+from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, Pair
+from lexmesh._envelope cimport check_names, moved, parse_id, within
 from lexmesh._fields cimport Fields, describe
 from lexmesh._span cimport BAD_ID, OK, Span, Status, span
 from lexmesh._status cimport malformed
@@ -29,19 +30,6 @@ cdef inline str decoded(Span text):
 
 cdef inline Span bytes_span(bytes data):
     return span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-
-
-cdef inline bint within(Span s, const uint8_t* ptr, Py_ssize_t length) noexcept nogil:
-    return ptr != NULL and ptr <= s.ptr < ptr + length
-
-
-cdef inline Span moved(Span s, const Envelope* env, const uint8_t* base, const uint8_t* scratch) noexcept:
-    """Where a span stands in an event's own copy at `base`: the message first, then the scratch."""
-    if s.len == 0:
-        return span(base, 0)
-    if within(s, env.raw.ptr, env.raw.len):
-        return span(base + (s.ptr - env.raw.ptr), s.len)
-    return span(base + env.raw.len + (s.ptr - scratch), s.len)
 
 
 cdef inline StreamEvent event_from(const Envelope* env, Decoder decoder):

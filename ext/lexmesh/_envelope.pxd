@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from lexmesh._json cimport Walker
-from lexmesh._span cimport Span, Status
+from lexmesh._span cimport Span, Status, span
 
 cdef enum Format:
     JSON = 0        # one JSON object, subprotocol lexmesh.v1.json
@@ -84,3 +84,16 @@ cdef bint decimal(const uint8_t* ptr, Py_ssize_t length, uint64_t* value) noexce
 cdef bint parse_id(Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil
 cdef bint is_subject(Span text) noexcept nogil
 cdef Status check_names(const Envelope* env) noexcept nogil
+
+
+cdef inline bint within(Span s, const uint8_t* ptr, Py_ssize_t length) noexcept nogil:
+    return ptr != NULL and ptr <= s.ptr < ptr + length
+
+
+cdef inline Span moved(Span s, const Envelope* env, const uint8_t* base, const uint8_t* scratch) noexcept nogil:
+    """Where a span stands in an event's own copy at `base`: the message first, then the scratch."""
+    if s.len == 0:
+        return span(base, 0)
+    if within(s, env.raw.ptr, env.raw.len):
+        return span(base + (s.ptr - env.raw.ptr), s.len)
+    return span(base + env.raw.len + (s.ptr - scratch), s.len)

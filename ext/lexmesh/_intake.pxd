@@ -23,10 +23,12 @@ cdef class Intake:
     cdef Span name_span                 # of node_name
     cdef uint32_t max_depth
     cdef public Py_ssize_t max_message_size
+    cdef public Py_ssize_t max_published        # bytes of a message of this node's own
     cdef Decoder decoder
     cdef Relay relay
     cdef Buffer own                     # scratch for what is sent to one link alone, perhaps in the midst of a relay
     cdef Windows windows
+    cdef public bint trusts_links       # links are trusted with the names of the sources they pass on
     cdef dict denials                   # rule: count
     cdef object middleware              # callable(event) -> event, None or awaitable; None when there is none
     cdef object on_deferred             # callable(awaitable, source): the middleware is async
@@ -44,6 +46,7 @@ cdef class Intake:
     cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except *
     cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except *
     cdef void _stamp(self, Envelope* env, Endpoint source, int64_t now) noexcept nogil
+    cdef int _learn_name(self, Envelope* env, Endpoint source) except -1
     cdef bint _is_new(self, Envelope* env, Endpoint source) except *
     cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except *
     cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject,

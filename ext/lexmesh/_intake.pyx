@@ -42,7 +42,7 @@ cdef class Intake:
         self.node_name = node_id.encode()
         self.name_span = bytes_span(self.node_name)
         self.max_depth = max_depth
-        self.max_message_size = max_message_size
+        self.max_message_size = self.max_published = max_message_size
         self.router = Router()
         self.decoder = Decoder()
         self.windows = Windows()
@@ -84,6 +84,8 @@ cdef class Intake:
         subject.tally.taken += 1
         if not self._police(env, subject, source):
             return self._count(DENIED, subject, source)
+        if source.nameless and env.source_node.len:
+            self._learn_name(env, source)
         outcome = self._refusal(env, source, now)
         if outcome != ROUTED:
             source.refused(env, outcome, INGRESS_NAMES[<int>outcome], "")
@@ -129,8 +131,16 @@ cdef class Intake:
 
     cdef bint _is_new(self, Envelope* env, Endpoint source) except *:
         if source.window is None or not source.window.is_of(env.source_node, env.epoch):
-            source.window = self.windows.of(env.source_node, env.epoch)
+            source.window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else id(source))
         return source.window.add(env.seq)
+
+    cdef int _learn_name(self, Envelope* env, Endpoint source) except -1:
+        """Takes a link's first source for its name, so that answers find it; a name in use stays its bearer's."""
+        cdef str name = env.source_node.ptr[:env.source_node.len].decode()
+        source.nameless = False
+        if name != self.node_id and name not in self.router.named:
+            self.router.name(source, name)
+        return 0
 
     cdef inline void _stamp(self, Envelope* env, Endpoint source, int64_t now) noexcept nogil:
         """Fills what the sender left out. Values set without their bit in `has` are spliced in on the way out."""

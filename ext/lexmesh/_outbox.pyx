@@ -6,6 +6,8 @@ did not take, everything new waits here, where it is counted and where an overfl
 
 import os
 
+from lexmesh.errors import TransportError
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
@@ -23,7 +25,7 @@ from lexmesh._ledger cimport ROUTED, Drop
 from lexmesh._pipeline cimport Core
 from lexmesh._router cimport Endpoint, Relay, Subject, relay_json, relay_proto
 from lexmesh._status cimport malformed
-from lexmesh._span cimport OK, TOO_BIG, Span, Status, put_varint, span, varint_size
+from lexmesh._span cimport OK, RESERVED_TYPE, TOO_BIG, Span, Status, put_varint, span, varint_size
 
 cdef extern from "frame.h" nogil:
     size_t lm_frame_header_size(uint64_t length, int masked) noexcept
@@ -85,6 +87,7 @@ cdef class Outbox(Backlog):
         self.epoch = epoch
         self.seq = 0
         self.closed = False
+        self.nameless = not masked
         self.stuck = self.scheduled = False
 
     def close(self, int reason=<int>Drop.DISCONNECTED):
@@ -205,10 +208,14 @@ cdef class Outbox(Backlog):
         """Counts an event of this node as taken in and routed to this link, and queues it."""
         cdef Subject* subject
         cdef Status status = check_names(env)
-        if status == OK and env.payload.len > self.core.max_message_size:
+        if status == OK and env.payload.len > self.core.max_published:
             status = TOO_BIG
+        if status == OK and self.core.router.find(env.event_type).reserved:
+            status = RESERVED_TYPE
         if status != OK:
             raise malformed(status, 0)
+        if self.stuck and self.overflow == BLOCK and self.out.len > self.limit:
+            raise TransportError(f"{self.out.len} bytes wait for the peer to read; await writable() or flush()")
         subject = self.core.router.find(env.event_type)
         self.core.origin.seq = env.seq
         self.core.origin.tally.taken += 1

@@ -15,7 +15,7 @@ from lexmesh._ledger cimport DENIED, ROUTED, UNDECIDED, UNROUTABLE, Ingress, Tal
 from lexmesh._ledger cimport ingress_counts
 from lexmesh._nsr cimport Scanner
 from lexmesh._router cimport Endpoint, Subject
-from lexmesh._span cimport OK, TOO_BIG, Span, Status, same, span
+from lexmesh._span cimport OK, RESERVED_TYPE, TOO_BIG, Span, Status, same, span
 from lexmesh._status cimport malformed
 
 
@@ -69,8 +69,10 @@ cdef class Core(Intake):
     cdef int _decode_own(self, Span message, Envelope* env) except -1:
         cdef Py_ssize_t at = 0
         cdef Status status = self.decoder.decode(message, PROTO, env, &at)
-        if status == OK and message.len > self.max_message_size:
+        if status == OK and message.len > self.max_published:
             status = TOO_BIG
+        if status == OK and self.router.find(env.event_type).reserved:
+            status = RESERVED_TYPE
         if status != OK:
             raise malformed(status, at)
         return 0
@@ -99,12 +101,10 @@ cdef class Core(Intake):
         memset(&out, 0, sizeof(Buffer))
         try:
             encode_fields(&out, event_type if isinstance(event_type, str) and event_type else "reply", data, None,
-                          self.node_id or None, None, now, self.origin.epoch, self.origin.seq + 1,
+                          self.node_id or None, self._target_of(request), now, self.origin.epoch, self.origin.seq + 1,
                           request.env.depth + 1, None, 0, request.id)
             self._decode_own(span(out.ptr, out.len), &env)
             subject = self.router.find(env.event_type)
-            if subject.reserved:
-                raise ValueError("the type of an answer must not be reserved")
             self.origin.seq = env.seq
             self.origin.tally.taken += 1
             subject.tally.taken += 1
@@ -115,6 +115,10 @@ cdef class Core(Intake):
             return outcome_name(self._count(outcome, subject, self.origin))
         finally:
             release(&out)
+
+    def _target_of(self, StreamEvent request not None):
+        """Whom an answer is for: the asker, unless that is a client without a name of its own."""
+        return request.source_node if request.source_node != self.node_id else None
 
     def process(self, StreamEvent event not None, int64_t now, uint32_t depth=0):
         """Takes in an event as if it had come from outside.

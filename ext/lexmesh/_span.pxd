@@ -42,6 +42,7 @@ cdef enum Status:
     OUT_OF_RANGE
     NO_TYPE
     BAD_SUBJECT
+    RESERVED_TYPE
     BAD_ID
     NO_MEMORY
 

@@ -5,7 +5,7 @@ from lexmesh.errors import MalformedError
 from lexmesh._span cimport (
     BAD_ID, BAD_JSON, BAD_NUMBER, BAD_STRING, BAD_SUBJECT, BAD_TAG, BAD_UTF8, BAD_VARINT, BAD_WIRE_TYPE,
     DUPLICATE_KEY, LONE_SURROGATE, METADATA_NOT_TEXT, NO_MEMORY, NO_TYPE, NOT_AN_OBJECT, OUT_OF_RANGE,
-    REPEATED_FIELD, TOO_BIG, TOO_DEEP, TRAILING, TRUNCATED, UNKNOWN_FIELD, WRONG_TYPE, Status,
+    REPEATED_FIELD, RESERVED_TYPE, TOO_BIG, TOO_DEEP, TRAILING, TRUNCATED, UNKNOWN_FIELD, WRONG_TYPE, Status,
 )
 
 cdef dict REASONS = {
@@ -30,6 +30,7 @@ cdef dict REASONS = {
     OUT_OF_RANGE: "a number or name is out of range",
     NO_TYPE: "no event type",
     BAD_SUBJECT: "the event type is not a subject: tokens between dots without spaces, control characters or wildcards",
+    RESERVED_TYPE: "types that begin with _lexmesh. are reserved",
     BAD_ID: "the id is not source:epoch:seq of this source",
     NO_MEMORY: "out of memory",
 }

@@ -28,5 +28,5 @@ cdef class Windows:
     cdef dict by_source
     cdef uint64_t retired_missing
 
-    cdef Window of(self, Span source, uint64_t epoch)
+    cdef Window of(self, Span source, uint64_t epoch, object teller)
     cpdef uint64_t missing(self)

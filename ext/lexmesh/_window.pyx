@@ -52,10 +52,14 @@ cdef class Windows:
     def __cinit__(self):
         self.by_source = {}
 
-    cdef Window of(self, Span source, uint64_t epoch):
-        """The window of a source's epoch, made if new; the oldest one is let go when there are too many."""
+    cdef Window of(self, Span source, uint64_t epoch, object teller):
+        """The window of a source's epoch, made if new; the oldest one is let go when there are too many.
+
+        `teller` keeps apart what different links say of one source, where links are not trusted to name it: else
+        anybody could number messages in another's name and have its own taken for duplicates.
+        """
         cdef bytes name = PyBytes_FromStringAndSize(<const char*>source.ptr, source.len)
-        cdef tuple key = (name, epoch)
+        cdef tuple key = (name, epoch, teller)
         cdef Window window = self.by_source.get(key)
         if window is None:
             if len(self.by_source) >= MAX_SOURCES:

@@ -14,7 +14,7 @@ import picows
 from lexmesh._link import MAX_FRAME_MARGIN
 from lexmesh.errors import ConnectError, HandshakeError, TransportError
 from lexmesh.transports.backoff import Backoff
-from lexmesh.transports.handshake import SUBPROTOCOL_PROTO
+from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, largest_relayed
 from lexmesh.transports.session import Session
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 ATTEMPT_SECONDS = 10.0
 READ_BUFFER = 64 * 1024
+
+FINAL_CODES = frozenset({1002, 1003, 1007, 1008, 1009})
+"""Close codes by which a gateway refuses what this client sends: coming back would only repeat it."""
 
 
 class Connector:
@@ -85,7 +88,9 @@ class Connector:
         if self._stopped or self._connecting:
             return
         self._client.state_changed("disconnected", f"{session.close_code} {session.close_reason}".strip())
-        if self._reconnect:
+        if session.is_proven(asyncio.get_running_loop().time()):
+            self._backoff.reset()
+        if self._reconnect and session.close_code not in FINAL_CODES:
             self._retry = asyncio.get_running_loop().create_task(self._try_again())
         else:
             self._client.state_changed("closed", f"{session.close_code} {session.close_reason}".strip())
@@ -99,7 +104,6 @@ class Connector:
                 await self.connect(ATTEMPT_SECONDS)
             except TransportError:
                 continue
-            self._backoff.reset()
             return
 
     async def _attempt(self, timeout: float) -> Session:
@@ -120,7 +124,7 @@ class Connector:
                     make_link,
                     self._url,
                     extra_headers={"Sec-WebSocket-Protocol": self._subprotocol},
-                    max_frame_size=self._client.config.max_message_size + MAX_FRAME_MARGIN,
+                    max_frame_size=largest_relayed(self._client.config.max_message_size) + MAX_FRAME_MARGIN,
                     read_buffer_init_size=READ_BUFFER,
                     enable_auto_pong=False,
                     max_redirects=0,

@@ -12,6 +12,12 @@ SUBPROTOCOL_JSON = "lexmesh.v1.json"
 SUBPROTOCOL_PROTO = "lexmesh.v1.proto"
 SUBPROTOCOLS = (SUBPROTOCOL_PROTO, SUBPROTOCOL_JSON)
 
+RELAY_GROWTH = 6
+"""How much larger a gateway may make a message: a control character of a text becomes six bytes of JSON."""
+
+STAMP_BYTES = 4096
+"""More than a gateway adds to a message: its source, id, time and depth."""
+
 Page = Callable[[], tuple[HTTPStatus, str, bytes]]
 """Makes a page: status, content type, body."""
 
@@ -61,3 +67,8 @@ def refused(status: HTTPStatus, reason: str) -> WSUpgradeResponseWithListener:
 def path_of(request: WSUpgradeRequest) -> str:
     """The request's path without its query."""
     return request.path.decode("ascii", "replace").partition("?")[0]
+
+
+def largest_relayed(max_message_size: int) -> int:
+    """Bytes of the largest message that a gateway with this limit may pass on to its clients."""
+    return RELAY_GROWTH * max_message_size + STAMP_BYTES

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CLOSE_SLOW = 4008
 """Close code for a peer that reads too slowly."""
 
+PROVEN_SECONDS = 1.0
+"""A connection that ends sooner does not reset the backoff: a gateway that accepts and closes is not stormed."""
+
 ABORT_SECONDS = 1.0
 """How long a close frame may take to leave before the connection is cut."""
 
@@ -61,9 +64,9 @@ class Session:
         self.proto = proto
         self.masked = masked
         self.epoch = epoch
-        self.outbox = Outbox(
-            owner.core, self, config.overflow, config.overflow_bytes, int(config.overflow_seconds * 1000)
-        )
+        # A client that may not drop has nobody to disconnect: its publishers are told to wait instead.
+        overflow = "block" if masked and config.overflow == "disconnect" else config.overflow
+        self.outbox = Outbox(owner.core, self, overflow, config.overflow_bytes, int(config.overflow_seconds * 1000))
         self.link = Link(owner.core, self.outbox, self, config.max_fragments)
         self.close_code = 1006
         self.close_reason = ""
@@ -73,6 +76,7 @@ class Session:
         self._drained = asyncio.Event()
         self._blocking: set[Session] = set()
         self._blocked_by = 0
+        self._opened_at = 0.0
 
     @property
     def name(self) -> str:
@@ -96,6 +100,7 @@ class Session:
         """The handshake is done."""
         self.outbox.open(link.transport, self.proto, self.masked, self.epoch)
         self.is_open = True
+        self._opened_at = asyncio.get_running_loop().time()
         self.owner.session_opened(self)
 
     def on_disconnected(self, link: Link) -> None:
@@ -151,6 +156,10 @@ class Session:
         if isinstance(publisher, Session) and publisher not in self._blocking and publisher.is_open:
             self._blocking.add(publisher)
             publisher.pause()
+
+    def is_proven(self, now: float) -> bool:
+        """Whether the connection lasted long enough to be called good; `now` is the loop's time."""
+        return now - self._opened_at >= PROVEN_SECONDS
 
     # -- reading on and off ---------------------------------------------------------------------------------------
 

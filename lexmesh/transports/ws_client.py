@@ -19,7 +19,7 @@ from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.answers import Answers
 from lexmesh.transports.connector import Connector
-from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, SUBPROTOCOLS
+from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, SUBPROTOCOLS, largest_relayed
 from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.session import Session
 from lexmesh.transports.turn import TurnFlusher
@@ -77,10 +77,12 @@ class WebSocketClient:
             policy=policy,
             epoch=_now_ms(),
             max_recursion_depth=self.config.max_recursion_depth,
-            max_message_size=self.config.max_message_size,
+            max_message_size=largest_relayed(self.config.max_message_size),
             now=_now_ms,
         )
         self.core = self.pipeline.core
+        self.core.max_published = self.config.max_message_size
+        self.core.trusts_links = True
         self._runner = HandlerRunner(self.config.handler_concurrency)
         self._connector = Connector(self, url, subprotocol, reconnect)
         self._subjects: dict[str, None] = {}
