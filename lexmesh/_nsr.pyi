@@ -7,6 +7,8 @@ from typing_extensions import disjoint_base
 
 from ._nsr_payload import PayloadScanner
 
+SCOPE_NAMES: tuple[str, ...]
+
 @disjoint_base
 class Scanner(PayloadScanner):
     """A policy, compiled."""

@@ -1,5 +1,7 @@
 """The markers as one automaton over symbols, with word boundaries checked at each hit."""
 
+from typing import Self
+
 from typing_extensions import disjoint_base
 
 @disjoint_base
@@ -8,6 +10,6 @@ class Automaton:
 
     @property
     def nodes(self) -> int: ...
-    def __init__(
-        self, patterns: list[tuple[bytes, int, int, int]], exceptions: list[tuple[bytes, int, int, int]]
-    ) -> None: ...
+    def __new__(
+        cls, patterns: list[tuple[bytes, int, int, int]], exceptions: list[tuple[bytes, int, int, int]]
+    ) -> Self: ...

@@ -1,4 +1,4 @@
-"""Prints, class by class, what the default policy catches and wrongly refuses: `PYTHONPATH=. python tests/nsr_table.py`.
+"""Prints what the default policy catches and wrongly refuses: `PYTHONPATH=. python tests/nsr_table.py [-v]`."""
 
 import itertools
 import json

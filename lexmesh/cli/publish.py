@@ -137,7 +137,7 @@ async def publish(
     except DisconnectedError as error:
         code = FAILURE
         complain(f"{error}; stopped at line {publisher.line}")
-        if client.receipt:      # a gateway that closes on purpose says before what it took
+        if client.receipt:  # a gateway that closes on purpose says before what it took
             publisher.receipts.add(client.receipt, client.reconnects)
     finally:
         state.closing()
