@@ -13,6 +13,7 @@ Each message says what was wrong, where, and what to do about it. One ``except L
         ├── PortInUseError       the address to listen on is taken (also OSError)
         ├── HandshakeError       the peer answered, but does not speak lexmesh
         ├── DisconnectedError    the connection is gone (also ConnectionError)
+        │   ├── NotConnectedError         there is no connection yet, or none any more
         │   └── OverflowDisconnectError   closed with 4008: this side read too slowly
         └── RequestTimeoutError  no reply within the time asked for (also TimeoutError)
 
@@ -29,6 +30,7 @@ __all__ = [
     "HandshakeError",
     "LexmeshError",
     "MalformedError",
+    "NotConnectedError",
     "OverflowDisconnectError",
     "PolicyError",
     "PortInUseError",
@@ -196,6 +198,13 @@ class DisconnectedError(TransportError, ConnectionError):
 
     def __str__(self) -> str:
         return f"disconnected ({self.code}): {self.reason or 'no reason given'}"
+
+
+class NotConnectedError(DisconnectedError):
+    """There is no connection: `connect` was not awaited, or `disconnect` was, or a reconnect is under way."""
+
+    def __str__(self) -> str:
+        return "not connected: await connect() first, or wait for the reconnect"
 
 
 class OverflowDisconnectError(DisconnectedError):

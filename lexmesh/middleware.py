@@ -32,12 +32,12 @@ class Middleware:
 
     def add_filter(self, check: Filter) -> None:
         """Adds a filter behind the others."""
-        self._filters.append(check)
+        self._filters.append(_callable(check, "filter"))
         self._steps = (*self._filters, *self._transformers)
 
     def add_transformer(self, transform: Transformer) -> None:
         """Adds a transformer behind the others."""
-        self._transformers.append(transform)
+        self._transformers.append(_callable(transform, "transformer"))
         self._steps = (*self._filters, *self._transformers)
 
     def __call__(self, event: StreamEvent) -> StreamEvent | Awaitable[StreamEvent | None] | None:
@@ -94,3 +94,9 @@ class Middleware:
 
     def _failed(self, step: object, error: Exception, event: StreamEvent) -> None:
         self._failures.report_error(getattr(step, "__qualname__", type(step).__name__), error, event)
+
+
+def _callable(step: Filter, role: str) -> Filter:
+    if not callable(step):
+        raise TypeError(f"a {role} must be callable, {type(step).__name__} is not")
+    return step

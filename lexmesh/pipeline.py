@@ -106,7 +106,7 @@ class StreamPipeline:
         await self.stop()
 
     def add_filter(self, check: Filter) -> None:
-        """Adds a filter; all must pass, in the order added.
+        """Adds a filter; all must pass, in the order added. `system_error` events pass it by.
 
         Args:
             check: callable(event), sync or async; a false result filters the message.
@@ -137,6 +137,8 @@ class StreamPipeline:
 
     def subscribe(self, subject: str, handler: object, call: Callable[[StreamEvent, Endpoint], Any]) -> HandlerEndpoint:
         """Subscribes with a call that also gets the endpoint the event came from; `handler` identifies it."""
+        if not callable(handler):
+            raise TypeError(f"a handler must be callable, {type(handler).__name__} is not")
         endpoint = HandlerEndpoint(self.core, handler, call, self._on_awaitable, self._on_result, self._failures.report)
         self.core.router.subscribe(str(subject), endpoint)
         self._handlers.append(endpoint)
@@ -171,6 +173,8 @@ class StreamPipeline:
         Raises:
             MalformedError: if its fields do not make a message.
         """
+        if not isinstance(event, StreamEvent):
+            raise TypeError(f"process_event takes a StreamEvent, not {type(event).__name__}")
         collector = _Collector()
         token = _collector.set(collector)
         try:

@@ -19,10 +19,10 @@ cdef bint is_subject(Span text) noexcept nogil:
     for i in range(text.len + 1):
         c = text.ptr[i] if i < text.len else c'.'
         if c == c'.':
-            if i == token or (i == token + 1 and (text.ptr[token] == c'*' or text.ptr[token] == c'>')):
+            if i == token:
                 return False
             token = i + 1
-        elif c <= 0x20 or c == 0x7F or (c == 0xC2 and text.ptr[i + 1] < 0xA0):     # C1 controls are C2 80 to C2 9F
+        elif c <= 0x20 or c == 0x7F or c == c'*' or c == c'>' or (c == 0xC2 and text.ptr[i + 1] < 0xA0):     # C1 controls are C2 80 to C2 9F
             return False
     return True
 

@@ -15,7 +15,7 @@ from lexmesh._ledger cimport DENIED, DUPLICATE, EXPIRED, FILTERED, LOOPED, MALFO
 from lexmesh._ledger cimport Ingress
 from lexmesh._nsr cimport Scanner
 from lexmesh._router cimport Endpoint, Relay, Router, Subject
-from lexmesh._span cimport OK, TOO_BIG, Span, Status, same, span
+from lexmesh._span cimport OK, TOO_BIG, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
 from lexmesh._window cimport Windows
 
@@ -91,7 +91,7 @@ cdef class Intake:
             source.refused(env, outcome, INGRESS_NAMES[<int>outcome], "")
             return self._count(outcome, subject, source)
         self._stamp(env, source, now)
-        if self.middleware is not None:
+        if self.middleware is not None and not is_literal(env.event_type, "system_error", 12):
             return self._through_middleware(env, subject, source)
         return self._count(self._route(env, subject, source, None), subject, source)
 

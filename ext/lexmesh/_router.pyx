@@ -83,10 +83,14 @@ cdef list tokens_of(str pattern):
     for i, token in enumerate(tokens):
         if not token or any(c <= " " or c == "\x7f" for c in token):
             raise SubjectError(f"{pattern!r} is not a subject: tokens between dots, without spaces, none empty")
+        if len(token) > 1 and ("*" in token or ">" in token):
+            raise SubjectError(f"{pattern!r}: '*' and '>' stand only for whole tokens, as in 'a.*' and 'a.>'")
         if token == ">" and i != len(tokens) - 1:
             raise SubjectError(f"{pattern!r}: '>' stands only at the end")
-    if len(pattern.encode()) > MAX_NAME:
-        raise SubjectError(f"a subject is at most {MAX_NAME} bytes, this one has {len(pattern.encode())}")
+    if len(pattern.encode(errors="surrogatepass")) > MAX_NAME:
+        raise SubjectError(f"a subject is at most {MAX_NAME} bytes, this one has more")
+    if pattern.startswith("_lexmesh."):
+        raise SubjectError(f"{pattern!r}: types that begin with _lexmesh. are never published")
     return tokens
 
 

@@ -11,6 +11,7 @@ A command lives in the module of its name and is imported when it runs, so that 
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from .streams import open_closed_streams
@@ -20,6 +21,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs the command that ``sys.argv`` names and exits with its code."""
+    # An interrupt must not be raised in the midst of an import: it would show a traceback, and compiled modules do not
+    # all survive it. Until a command is ready to hear it, Ctrl-C just ends the process.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     open_closed_streams()
     from .app import app  # noqa: PLC0415 - typer is slow to import for those who only import the package
     from .exits import run_command  # noqa: PLC0415

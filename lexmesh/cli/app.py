@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -103,6 +104,8 @@ def pub(
     as_json: AsJson = False,
 ) -> int:
     """Publish one message for each line of JSON, and wait until the gateway has confirmed them all."""
+    if file == "-" and event_type != "sensor_reading" and os.path.isfile(event_type):
+        raise typer.BadParameter(f"{event_type!r} is a file: write 'lexmesh pub {url} TYPE {event_type}'")
     name = node_id or made_up_name("pub")
     extra = pairs(metadata or [])
     from .publish import publish  # noqa: PLC0415
@@ -145,6 +148,9 @@ def policy_scan(
 ) -> int:
     """Print a policy's verdict on each message, one JSON object a line."""
     from .policy import scan_messages  # noqa: PLC0415
+    from .signals import hear_interrupts  # noqa: PLC0415
+
+    hear_interrupts()
 
     with input_file(file) as source:
         return scan_messages(source.fileno(), sys.stdout.fileno(), policy)

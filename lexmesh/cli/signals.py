@@ -10,7 +10,13 @@ from typing import Any
 from ..transports.loop import run
 from .exits import complain
 
-__all__ = ["on_termination", "run_to_exit_code"]
+__all__ = ["hear_interrupts", "on_termination", "run_to_exit_code"]
+
+
+def hear_interrupts() -> None:
+    """Has Ctrl-C raise KeyboardInterrupt again, for commands without an event loop, once their imports are done."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def on_termination(stop: Callable[[signal.Signals], None]) -> None:

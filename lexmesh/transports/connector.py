@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
+import ssl
 import time
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import picows
@@ -119,7 +122,7 @@ class Connector:
             return session.link
 
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout), _quiet_tls_failure():
                 await picows.ws_connect(
                     make_link,
                     self._url,
@@ -136,6 +139,27 @@ class Connector:
         if session is None:
             raise HandshakeError(self._url, "closed during the handshake")
         return session
+
+
+@contextlib.asynccontextmanager
+async def _quiet_tls_failure() -> AsyncIterator[None]:
+    """Keeps the loop from logging a failed TLS handshake with its traceback: connect raises it anyway."""
+    loop = asyncio.get_running_loop()
+    previous = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "SSL handshake failed" in str(context.get("message", "")):
+            return
+        if previous is None:
+            loop.default_exception_handler(context)
+        else:
+            previous(loop, context)
+
+    loop.set_exception_handler(handle)
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(previous)
 
 
 def _check_url(url: str) -> None:
@@ -157,6 +181,10 @@ def _explained(url: str, error: Exception) -> TransportError:
         return ConnectError(url, "no such host")
     if isinstance(error, ConnectionRefusedError):
         return ConnectError(url, "connection refused; is a gateway running there?")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectError(url, f"its certificate is not trusted: {error.verify_message}")
+    if url.startswith("wss:") and isinstance(error, (ssl.SSLError, ConnectionError)):
+        return ConnectError(url, "the TLS handshake failed; does the gateway speak TLS? else use ws://")
     if isinstance(error, OSError):
-        return ConnectError(url, error.strerror or str(error))
+        return ConnectError(url, error.strerror or str(error) or type(error).__name__)
     return HandshakeError(url, str(error))

@@ -9,6 +9,8 @@ from collections.abc import Coroutine
 from importlib import import_module
 from typing import Any, Protocol, TypeVar, cast
 
+from lexmesh.errors import TransportError
+
 FAST_LOOP = "winloop" if sys.platform == "win32" else "uvloop"
 
 T = TypeVar("T")
@@ -44,5 +46,8 @@ async def until_signal(server: Startable) -> None:
 
 
 def run_until_signal(server: Startable) -> None:
-    """Runs a server in a plain script until SIGINT or SIGTERM."""
-    run(until_signal(server))
+    """Runs a server in a plain script until SIGINT or SIGTERM; a server that cannot start ends it with one line."""
+    try:
+        run(until_signal(server))
+    except TransportError as error:
+        raise SystemExit(f"lexmesh: {error}") from None

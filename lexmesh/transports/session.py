@@ -30,6 +30,9 @@ ABORT_SECONDS = 1.0
 
 logger = logging.getLogger("lexmesh.websocket")
 
+# What the frame layer logs at ERROR is a peer's mistake, answered with a close code and no business of the log.
+logging.getLogger("lexmesh.frames").setLevel(logging.CRITICAL)
+
 
 class SessionOwner(Protocol):
     """What a session belongs to: a server or a client."""

@@ -12,7 +12,7 @@ from lexmesh._codec import StreamEvent
 from lexmesh._handlers import cause_depth
 from lexmesh._router import Endpoint, check_pattern
 from lexmesh.config import MeshConfig
-from lexmesh.errors import DisconnectedError
+from lexmesh.errors import DisconnectedError, NotConnectedError
 from lexmesh.events import EventType
 from lexmesh.nsr import NsrPolicy
 from lexmesh.pipeline import StreamPipeline
@@ -302,6 +302,8 @@ class WebSocketClient:
         """
         for subject in subjects:
             check_pattern(str(subject))
+        if handler is not None and not callable(handler):
+            raise TypeError(f"a handler must be callable, {type(handler).__name__} is not")
         for subject in subjects:
             if handler is not None:
                 self.register_handler(subject, handler)
@@ -382,7 +384,7 @@ class WebSocketClient:
     def _open(self) -> Session:
         session = self._session
         if session is None or session.outbox.closed:
-            raise DisconnectedError(1006, "not connected")
+            raise NotConnectedError
         return session
 
     def _send_subscriptions(self, session: Session | None = None) -> str:
