@@ -6,10 +6,10 @@ The names below are the public interface; each is loaded when it is first used, 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from lexmesh._batch import decode_batch, encode_batch
     from lexmesh._codec import StreamEvent
     from lexmesh._reading import StreamData
@@ -95,13 +95,19 @@ __all__ = [
     "encode_batch",
 ]
 
-try:
-    __version__ = version("lexmesh")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow to import, seldom wanted
+
+    try:
+        return version("lexmesh")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'lexmesh' has no attribute {name!r}")

@@ -16,7 +16,10 @@ class Intake:
     max_message_size: int
     max_published: int
     trusts_links: bool
+    thread: int
     origin: Endpoint
     awaited: set[str]
     reply_endpoint: Endpoint | None
     def __init__(self, scanner: Scanner, node_id: str, epoch: int, max_depth: int, max_message_size: int) -> None: ...
+
+async def settled(result: object) -> object: ...

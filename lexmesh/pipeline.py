@@ -5,6 +5,7 @@ Sans-io: nothing here reads a clock or a socket. What runs coroutines is given b
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
@@ -36,6 +37,14 @@ class _Collector(list[Awaitable[Any]]):
 
 
 _collector: ContextVar[_Collector | None] = ContextVar("lexmesh_collector", default=None)
+
+
+def check_handler(handler: object) -> None:
+    """Raises TypeError for what cannot be a handler."""
+    if not callable(handler):
+        raise TypeError(f"a handler must be callable, {type(handler).__name__} is not")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise TypeError("a handler must not be a generator: nothing would run it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +142,11 @@ class StreamPipeline:
         Raises:
             SubjectError: if the subject is not a pattern.
         """
+        check_handler(handler)
         self.subscribe(subject, handler, lambda event, _source: handler(event))
 
     def subscribe(self, subject: str, handler: object, call: Callable[[StreamEvent, Endpoint], Any]) -> HandlerEndpoint:
         """Subscribes with a call that also gets the endpoint the event came from; `handler` identifies it."""
-        if not callable(handler):
-            raise TypeError(f"a handler must be callable, {type(handler).__name__} is not")
         endpoint = HandlerEndpoint(self.core, handler, call, self._on_awaitable, self._on_result, self._failures.report)
         self.core.router.subscribe(str(subject), endpoint)
         self._handlers.append(endpoint)

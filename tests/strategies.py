@@ -62,7 +62,7 @@ def message(**fields: int | bytes | str | dict[str, str]) -> bytes:
 # Letters whose encodings differ in length, in JSON escaping, and around the edges of UTF-8's ranges.
 LETTERS = 'ab"\\/-:.{}[]%& \n\t\x00\x1f\x7f\x80é߿ࠀ퟿￿𐀀😀\U0010ffff'
 NAME_LETTERS = 'ab:-_."\\é😀'
-TOKEN_LETTERS = "abz_*>-é😀"
+TOKEN_LETTERS = "abz_-é😀"
 EDGES_32 = [0, 1, 127, 128, 2**31, 2**32 - 1]
 EDGES_64 = [0, 1, 127, 128, 2**32, 2**63 - 1, 2**63, 2**64 - 1]
 EDGES_SIGNED = [0, 1, -1, 2**53 + 1, 2**63 - 1, -(2**63)]

@@ -52,10 +52,11 @@ cdef class Fields:
         cdef Py_ssize_t i = 0
         if not value:
             return 0
-        self.pairs = <Pair*>PyMem_RawMalloc(len(value) * sizeof(Pair))
+        items = list(value.items())     # once: a mapping may tell another length than it yields
+        self.pairs = <Pair*>PyMem_RawMalloc((len(items) + 1) * sizeof(Pair))
         if self.pairs == NULL:
             raise MemoryError
-        for key, text in value.items():
+        for key, text in items:
             self.pairs[i].key = self.text(key, "a metadata key")
             self.pairs[i].value = self.text(text, "a metadata value")
             i += 1

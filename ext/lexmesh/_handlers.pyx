@@ -42,12 +42,16 @@ cdef class HandlerEndpoint(Endpoint):
         self.core.cause_depth = cause.env.depth + 1
         try:
             result = self.call(event, source)
-        except Exception as error:
+            is_awaitable = result is not None and hasattr(result, "__await__")
+        except (Exception, CANCELLED) as error:     # a cancelled future that a sync handler asks for its result
             self.core.cause_depth = outer
             return self._failed(subject, error, event)
+        except BaseException as error:
+            self._failed(subject, error, event)
+            raise
         finally:
             self.core.cause_depth = outer
-        if result is not None and hasattr(result, "__await__"):
+        if is_awaitable:
             awaited = self._awaited(result, cause, source)
             if not self.on_awaitable(awaited):
                 awaited.close()

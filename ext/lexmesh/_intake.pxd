@@ -28,6 +28,7 @@ cdef class Intake:
     cdef Relay relay
     cdef Buffer own                     # scratch for what is sent to one link alone, perhaps in the midst of a relay
     cdef Windows windows
+    cdef public unsigned long thread    # the only thread that may use this; 0: any
     cdef public bint trusts_links       # links are trusted with the names of the sources they pass on
     cdef dict denials                   # rule: count
     cdef object middleware              # callable(event) -> event, None or awaitable; None when there is none
@@ -51,5 +52,6 @@ cdef class Intake:
     cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except *
     cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject,
                                    Endpoint source) except *
+    cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *
     cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *
     cdef Py_ssize_t _offer(self, Endpoint endpoint, Subject* subject, Endpoint source, object event) except -1

@@ -93,7 +93,7 @@ cdef class Intake:
         self._stamp(env, source, now)
         if self.middleware is not None and not is_literal(env.event_type, "system_error", 12):
             return self._through_middleware(env, subject, source)
-        return self._count(self._route(env, subject, source, None), subject, source)
+        return self._count(self._reached(env, subject, source, None), subject, source)
 
     cdef inline Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil:
         if outcome != UNDECIDED:
@@ -160,23 +160,41 @@ cdef class Intake:
     cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except *:
         cdef StreamEvent event = event_from(env, self.decoder)
         cdef object result
-        result = self.middleware(event)
-        if hasattr(result, "__await__"):
-            self.undecided += 1
-            source.undecided += 1
-            self.on_deferred(self._deferred(result, event, source), source)
-            return UNDECIDED
-        return self._after_middleware(result, event, subject, source)
+        try:
+            result = self.middleware(event)
+        except BaseException:
+            self._count(FILTERED, subject, source)
+            raise
+        if not hasattr(result, "__await__"):
+            if source.undecided == 0:
+                return self._after_middleware(result, event, subject, source)
+            result = settled(result)    # earlier messages of this source still wait: keep its order
+        deferred = self._deferred(result, event, source)
+        self.undecided += 1
+        source.undecided += 1
+        try:
+            self.on_deferred(deferred, source)
+        except BaseException:
+            deferred.close()
+            result.close()
+            self.undecided -= 1
+            source.undecided -= 1
+            self._count(FILTERED, subject, source)
+            raise
+        return UNDECIDED
 
     async def _deferred(self, result, StreamEvent event, Endpoint source):
         """Waits for async filters and transformers, then takes the message up where it was left."""
-        cdef object passed = None
         try:
             passed = await result
-        finally:
+        except BaseException:
             self.undecided -= 1
             source.undecided -= 1
-            outcome = self._after_middleware(passed, event, self.router.find(event.env.event_type), source)
+            self._count(FILTERED, self.router.find(event.env.event_type), source)
+            raise
+        self.undecided -= 1
+        source.undecided -= 1
+        outcome = self._after_middleware(passed, event, self.router.find(event.env.event_type), source)
         return INGRESS_NAMES[<int>outcome]
 
     cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source) except *:
@@ -189,9 +207,9 @@ cdef class Intake:
         if result is None:
             source.refused(&event.env, <int>FILTERED, "filtered", "")
             return self._count(FILTERED, subject, source)
+        if result is event and not event.changed and event.raw is not None:     # the very bytes that were policed
+            return self._count(self._reached(&event.env, subject, source, event), subject, source)
         event = result
-        if not event.changed and event.raw is not None:
-            return self._count(self._route(&event.env, subject, source, event), subject, source)
         try:
             message = event.to_proto()
         except Exception as error:      # a value that no message can hold
@@ -209,9 +227,17 @@ cdef class Intake:
         if not self._police(&env, subject, source):
             return self._count(DENIED, subject, source)
         event = event_from(&env, self.decoder)
-        return self._count(self._route(&event.env, rewritten, source, event), subject, source)
+        return self._count(self._reached(&event.env, rewritten, source, event), subject, source)
 
     # -- routing -------------------------------------------------------------------------------------------------
+
+    cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *:
+        """Routes a message; whatever a handler raises through here (SystemExit), it is counted as routed first."""
+        try:
+            return self._route(env, subject, source, event)
+        except BaseException:
+            self._count(ROUTED, subject, source)
+            raise
 
     cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *:
         """Offers a message to its recipients: links first, which copy it, then handlers, which may publish.
@@ -239,7 +265,7 @@ cdef class Intake:
             if endpoint is not None:
                 offered += self._offer(endpoint, subject, source, None)
         env.depth -= 1
-        if env.reply_to.len and self.awaited and env.reply_to.ptr[:env.reply_to.len].decode() in self.awaited:
+        if env.reply_to.len and self.awaited and self.reply_endpoint is not None and env.reply_to.ptr[:env.reply_to.len].decode() in self.awaited:
             event = event_from(env, self.decoder) if event is None else event
             offered += self._offer(self.reply_endpoint, subject, source, event)
         if not to_me or (env.target_node.len == 0 and not handled):
@@ -258,3 +284,8 @@ cdef class Intake:
         endpoint.pending += 1
         endpoint.deliver(&self.relay, subject, source, event)
         return 1
+
+
+async def settled(result):
+    """A result that is there already, as an awaitable."""
+    return result

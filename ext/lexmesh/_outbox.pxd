@@ -44,6 +44,7 @@ cdef class Outbox(Backlog):
     cdef void _drop_oldest(self, Py_ssize_t wanted) noexcept
     cpdef bint too_old(self) noexcept
     cdef int _send_described(self, Envelope* env, Subject* subject) except -1
+    cdef int _encode(self, Envelope* env) except -1
     cdef int _publish(self, Envelope* env) except -1
     cdef void _watch_congestion(self) except *
     cpdef void flush(self) except *

@@ -151,19 +151,11 @@ cdef class Outbox(Backlog):
         return f"{self.core.node_id}:0:{self.own_seq}"
 
     def publish(self, event_type, data, metadata, target_node, int64_t now, ttl, priority, reply_to, depth):
-        """Sends one event of this node to the peer, numbered and counted.
+        """Sends one event of this node to the peer, numbered and counted; see WebSocketClient.publish.
 
         Args:
-            event_type, data, metadata, target_node, ttl, priority, reply_to: as in StreamEvent.
             now: milliseconds since 1970-01-01 UTC.
             depth: hops of what caused it, plus one.
-
-        Returns:
-            Its id.
-
-        Raises:
-            MalformedError: if the fields do not make a message.
-            TypeError: if a field has the wrong type.
         """
         cdef Envelope env
         cdef Fields fields = Fields()
@@ -207,8 +199,11 @@ cdef class Outbox(Backlog):
     cdef int _publish(self, Envelope* env) except -1:
         """Counts an event of this node as taken in and routed to this link, and queues it."""
         cdef Subject* subject
+        cdef Buffer* out = &self.core.own
         cdef Status status = check_names(env)
-        if status == OK and env.payload.len > self.core.max_published:
+        self.core.check_thread()
+        self._encode(env)
+        if status == OK and out.len > self.core.max_published:
             status = TOO_BIG
         if status == OK and self.core.router.find(env.event_type).reserved:
             status = RESERVED_TYPE
@@ -225,17 +220,22 @@ cdef class Outbox(Backlog):
         self.tally.offered += 1
         subject.tally.offered += 1
         self.pending += 1
-        if self._make_room(env.payload.len, subject):
-            self._send_described(env, subject)
+        if self._make_room(out.len, subject):
+            self.put(span(out.ptr, out.len), subject)
         return 0
 
     cdef int _send_described(self, Envelope* env, Subject* subject) except -1:
         """Queues an envelope made in this process."""
+        self._encode(env)
+        return self.put(span(self.core.own.ptr, self.core.own.len), subject)
+
+    cdef int _encode(self, Envelope* env) except -1:
+        """Writes an envelope in this link's format to the core's scratch."""
         cdef Buffer* out = &self.core.own
         out.len = 0
         if not (emit_proto(env, out) if self.format == PROTO else emit_json(env, out)):
             raise MemoryError
-        return self.put(span(out.ptr, out.len), subject)
+        return 0
 
     # -- framing -------------------------------------------------------------------------------------------------
 

@@ -9,5 +9,6 @@ from lexmesh._span cimport Span
 
 
 cdef class Core(Intake):
+    cdef int check_thread(self) except -1
     cdef int _decode_own(self, Span message, Envelope* env) except -1
     cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *

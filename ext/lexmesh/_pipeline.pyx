@@ -3,6 +3,7 @@
 from lexmesh._ledger import INGRESS_NAMES
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -59,12 +60,19 @@ cdef class Core(Intake):
     cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *:
         """Takes in a message made in this process: what would be counted as malformed raises instead."""
         cdef Envelope env
+        self.check_thread()
         self._decode_own(message, &env)
         env.depth = max(env.depth, depth)
         if env.source_node.len == 0 or same(env.source_node, self.name_span):
             if env.epoch == self.origin.epoch and env.seq > self.origin.seq:
                 self.origin.seq = env.seq
         return self.admit(&env, self.origin, now)
+
+    cdef int check_thread(self) except -1:
+        if self.thread and self.thread != PyThread_get_thread_ident():
+            raise RuntimeError("a node is used from its event loop's thread only; "
+                               "from another, loop.call_soon_threadsafe(node.publish, …)")
+        return 0
 
     cdef int _decode_own(self, Span message, Envelope* env) except -1:
         cdef Py_ssize_t at = 0
@@ -77,7 +85,7 @@ cdef class Core(Intake):
             raise malformed(status, at)
         return 0
 
-    def reply(self, Endpoint endpoint, StreamEvent request not None, data, int64_t now):
+    def reply(self, Endpoint endpoint not None, StreamEvent request not None, data, int64_t now):
         """Sends a handler's answer to where the request came from; it is policed and counted like any message.
 
         Args:
@@ -134,7 +142,7 @@ cdef class Core(Intake):
         cdef bytes message = event.to_proto()
         return outcome_name(self._own(bytes_span(message), now, max(depth, max(self.cause_depth, 0))))
 
-    def feed(self, bytes message not None, str format, Endpoint source, int64_t now):
+    def feed(self, bytes message not None, str format, Endpoint source not None, int64_t now):
         """Takes in one message as bytes; what a transport without a compiled link calls.
 
         Args:
@@ -156,6 +164,7 @@ cdef class Core(Intake):
     def set_scanner(self, Scanner scanner not None):
         """Puts another policy in force from the next message on."""
         self.scanner = scanner
+        self.verdict.rule = -1
 
     @property
     def missing(self):

@@ -175,16 +175,20 @@ def _check_url(url: str) -> None:
 
 def _explained(url: str, error: Exception) -> TransportError:
     """One clear line for what the socket or the handshake raised."""
+    if isinstance(error, picows.WSError):
+        return HandshakeError(url, str(error))
+    return ConnectError(url, _reason(url, error))
+
+
+def _reason(url: str, error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return ConnectError(url, "no answer in time")
-    if isinstance(error, socket.gaierror):
-        return ConnectError(url, "no such host")
-    if isinstance(error, ConnectionRefusedError):
-        return ConnectError(url, "connection refused; is a gateway running there?")
+        return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ConnectError(url, f"its certificate is not trusted: {error.verify_message}")
-    if url.startswith("wss:") and isinstance(error, (ssl.SSLError, ConnectionError)):
-        return ConnectError(url, "the TLS handshake failed; does the gateway speak TLS? else use ws://")
-    if isinstance(error, OSError):
-        return ConnectError(url, error.strerror or str(error) or type(error).__name__)
-    return HandshakeError(url, str(error))
+        return f"its certificate is not trusted: {error.verify_message}"
+    if url.startswith("wss:") and isinstance(error, (ssl.SSLError, ConnectionResetError)):
+        return "the TLS handshake failed; does the gateway speak TLS? else use ws://"
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; is a gateway running there?"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

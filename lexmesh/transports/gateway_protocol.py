@@ -147,7 +147,7 @@ class GatewayProtocol:
         for subject in subjects:
             self._core.router.subscribe(subject, session.outbox)
             mine.add(subject)
-        session.send(SUBSCRIBED, {"subjects": sorted(mine)}, reply_to=event.id)
+        session.send(SUBSCRIBED, {"subjects": sorted(set(subjects))}, reply_to=event.id)
 
     def _unsubscribe(self, session: Session, event: StreamEvent) -> None:
         subjects = _subjects_in(event.data if isinstance(event.data, dict) else {})
@@ -158,7 +158,7 @@ class GatewayProtocol:
         for subject in subjects:
             self._core.router.unsubscribe(subject, session.outbox)
             mine.discard(subject)
-        session.send(UNSUBSCRIBED, {"subjects": sorted(mine)}, reply_to=event.id)
+        session.send(UNSUBSCRIBED, {"subjects": sorted(set(subjects))}, reply_to=event.id)
 
     def _flush(self, session: Session, event: StreamEvent) -> None:
         """Acks once every queue can take more, or has overflowed as configured."""
@@ -191,7 +191,9 @@ def _error_data(outcome: str, reason: str, path: str) -> dict[str, str]:
 
 def _subjects_in(options: dict[str, Any]) -> list[str] | None:
     subjects = options.get("subjects")
-    if not isinstance(subjects, list) or not all(isinstance(subject, str) for subject in subjects):
+    if not isinstance(subjects, list) or len(subjects) > MAX_SUBSCRIPTIONS:
+        return None
+    if not all(isinstance(subject, str) for subject in subjects):
         return None
     return subjects
 

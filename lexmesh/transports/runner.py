@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from lexmesh._router import Endpoint
+
+logger = logging.getLogger("lexmesh.pipeline")
+
+MOST_DEFERRED = 1024
+"""Messages of one link that may wait for async filters before reading from it stops."""
 
 BACKLOG_FACTOR = 64
 """Async calls that may wait for a place, as a multiple of the places; what comes on top is dropped and counted."""
@@ -26,6 +32,7 @@ class HandlerRunner:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._in_order: dict[Endpoint, deque[Awaitable[Any]]] = {}
         self._filters: set[asyncio.Task[Any]] = set()
+        self._paused: set[Endpoint] = set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> bool:
         """Runs a handler's coroutine when there is a place; false when too many wait already."""
@@ -54,6 +61,8 @@ class HandlerRunner:
         queue = self._in_order.get(source)
         if queue is not None:
             queue.append(awaitable)
+            if len(queue) == MOST_DEFERRED:
+                self._pause(source, True)
             return
         self._in_order[source] = deque([awaitable])
         task = asyncio.ensure_future(self._drain(source))
@@ -64,14 +73,40 @@ class HandlerRunner:
         queue = self._in_order[source]
         try:
             while queue:
-                await queue.popleft()
+                awaitable = queue.popleft()
+                if len(queue) == MOST_DEFERRED // 2:
+                    self._pause(source, False)
+                try:
+                    await awaitable
+                except asyncio.CancelledError:  # of the filter alone, or of this task
+                    task = asyncio.current_task()
+                    if task is not None and task.cancelling():
+                        raise
+                except Exception as error:
+                    logger.error("a message was lost to %s", type(error).__name__, exc_info=error)
         finally:
             del self._in_order[source]
+
+    def _pause(self, source: Endpoint, stop: bool) -> None:
+        """Stops reading from a link whose messages wait for filters, or reads again."""
+        owner = getattr(source, "owner", None)
+        if owner is None or stop == (source in self._paused):
+            return
+        if stop:
+            self._paused.add(source)
+            owner.pause()
+        else:
+            self._paused.discard(source)
+            owner.resume()
 
     @property
     def running(self) -> int:
         """Coroutines that run or wait."""
         return len(self._tasks) + len(self._backlog) + sum(map(len, self._in_order.values())) + len(self._filters)
+
+    def _others(self) -> list[asyncio.Task[Any]]:
+        """What runs, but for the task that asks: a handler may stop its own node."""
+        return [task for task in (*self._tasks, *self._filters) if task is not asyncio.current_task()]
 
     async def finish(self, seconds: float) -> None:
         """Gives what runs some time, then cancels the rest.
@@ -80,9 +115,9 @@ class HandlerRunner:
             seconds: how long to wait.
         """
         deadline = asyncio.get_running_loop().time() + seconds
-        while self.running and (left := deadline - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait([*self._tasks, *self._filters], timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        tasks = [*self._tasks, *self._filters]
+        while (tasks := self._others()) and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        tasks = self._others()
         backlog, self._backlog = self._backlog, deque()
         tasks += [asyncio.ensure_future(coroutine) for coroutine in backlog]
         for queue in self._in_order.values():

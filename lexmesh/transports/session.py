@@ -149,7 +149,13 @@ class Session:
         self._drained.set()
 
     def on_overflow(self) -> None:
-        """The peer read too slowly for too long."""
+        """The peer read too slowly for too long.
+
+        Called while a message is being served to links: what may run a user's code waits until that is done.
+        """
+        asyncio.get_running_loop().call_soon(self._end_slow)
+
+    def _end_slow(self) -> None:
         logger.warning("closing %s: it reads too slowly", self.name or self.remote_address)
         self.close(CLOSE_SLOW, "read too slowly")
 

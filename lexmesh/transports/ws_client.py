@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, Self
@@ -15,7 +16,7 @@ from lexmesh.config import MeshConfig
 from lexmesh.errors import DisconnectedError, NotConnectedError
 from lexmesh.events import EventType
 from lexmesh.nsr import NsrPolicy
-from lexmesh.pipeline import StreamPipeline
+from lexmesh.pipeline import StreamPipeline, check_handler
 from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.answers import Answers
 from lexmesh.transports.connector import Connector
@@ -40,9 +41,8 @@ class WebSocketClient:
         policy: the consent policy that what arrives must pass; the default policy when None.
 
     Attributes:
-        sent: events published.
+        sent, reconnects: events published; times the connection was made again.
         unconfirmed: events that no receipt covered when a connection broke; they may be lost.
-        reconnects: times the connection was made again.
         receipt: the gateway's last receipt over this connection; a gateway that closes for policy sends one before.
 
     Raises:
@@ -102,6 +102,9 @@ class WebSocketClient:
             ConnectError: if nothing answers there.
             HandshakeError: if what answers is no WebSocket gateway.
         """
+        if self._session is not None:
+            return
+        self.core.thread = threading.get_ident()
         self.flusher = TurnFlusher(asyncio.get_running_loop())
         self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
         await self._connector.connect(timeout)
@@ -302,8 +305,8 @@ class WebSocketClient:
         """
         for subject in subjects:
             check_pattern(str(subject))
-        if handler is not None and not callable(handler):
-            raise TypeError(f"a handler must be callable, {type(handler).__name__} is not")
+        if handler is not None:
+            check_handler(handler)
         for subject in subjects:
             if handler is not None:
                 self.register_handler(subject, handler)
@@ -312,7 +315,7 @@ class WebSocketClient:
         await self._answers.to(self._send_subscriptions(), "subscribe", timeout)
 
     async def unsubscribe(self, *subjects: str, timeout: float = 10.0) -> None:
-        """Ends subscriptions at the gateway; handlers stay registered."""
+        """Ends subscriptions at the gateway; handlers stay."""
         for subject in subjects:
             self._subjects.pop(str(subject), None)
         data = {"subjects": [str(subject) for subject in subjects]}
@@ -355,8 +358,8 @@ class WebSocketClient:
         self._connector.lost(session)
 
     def session_control(self, session: Session, event: StreamEvent) -> None:
-        """The gateway sent a reserved message: an answer, a refusal or a welcome."""
-        if event.event_type == protocol.ACK:
+        """The gateway sent a reserved message."""
+        if event.event_type == protocol.ACK and isinstance(event.data, dict) and "denied_by_rule" in event.data:
             self.receipt = {**event.data, "denied_by_rule": dict(event.data["denied_by_rule"])}
         if event.event_type != protocol.ERROR:
             self._answers.resolve(event)
@@ -364,7 +367,7 @@ class WebSocketClient:
             logger.debug("gateway: %s", event.data)
 
     def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None:
-        """A message from the gateway was not routed here; the ledger has it unless it was a reserved one."""
+        """A message from the gateway was not routed here."""
         if outcome == "denied":
             logger.warning("denied a message of the gateway: %s at %s", reason, path)
 
@@ -374,7 +377,7 @@ class WebSocketClient:
             self._writable.set()
 
     def state_changed(self, state: str, detail: str) -> None:
-        """The connector's word on the connection."""
+        """The connector's word."""
         if state == "connected" and self._connector.connections > 1:
             self.reconnects += 1
         self._on_state(state, detail)
@@ -389,8 +392,7 @@ class WebSocketClient:
 
     def _send_subscriptions(self, session: Session | None = None) -> str:
         data = {"subjects": list(self._subjects), "echo": self._echo}
-        outbox = (session or self._open()).outbox
-        return outbox.send(protocol.SUBSCRIBE, data)
+        return (session or self._open()).outbox.send(protocol.SUBSCRIBE, data)
 
 
 def _now_ms() -> int:

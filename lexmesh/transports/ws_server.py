@@ -6,6 +6,7 @@ import asyncio
 import errno
 import inspect
 import logging
+import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -20,7 +21,7 @@ from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import PortInUseError, TransportError
 from lexmesh.nsr import NsrPolicy
-from lexmesh.pipeline import Outcome, StreamPipeline
+from lexmesh.pipeline import Outcome, StreamPipeline, check_handler
 from lexmesh.transports import handshake
 from lexmesh.transports.gateway_protocol import GatewayProtocol
 from lexmesh.transports.loop import run_until_signal
@@ -96,6 +97,7 @@ class WebSocketServer:
         """
         loop = asyncio.get_running_loop()
         self._stopping = False
+        self.core.thread = threading.get_ident()
         self.flusher = TurnFlusher(loop)
         self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
         try:
@@ -110,6 +112,8 @@ class WebSocketServer:
                 logger_name=logging.getLogger("lexmesh.frames"),
                 backlog=1024,
             )
+        except OverflowError:
+            raise TransportError(f"cannot listen on port {self.port}: it must be 0 to 65535") from None
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUseError(self.host, self.port) from None
@@ -170,6 +174,7 @@ class WebSocketServer:
         Raises:
             SubjectError: if the subject is not a pattern.
         """
+        check_handler(handler)
         if _takes_websocket(handler):
             self.pipeline.subscribe(subject, handler, lambda event, source: handler(event.data, _session_of(source)))
         else:
