@@ -135,6 +135,7 @@ async def test_a_handler_may_stop_its_own_server() -> None:
             client.publish("stop")
             await asyncio.wait_for(stopped.wait(), 10)
             await eventually(lambda: not client.connected)
+        assert server.ledger()["connections"] == 0
 
 
 async def test_messages_behind_a_cancelled_filter_go_on_in_order() -> None:
