@@ -59,18 +59,17 @@ def test_large_clean_ascii(benchmark, policy: NsrPolicy) -> None:  # type: ignor
 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_time_is_linear(benchmark, policy: NsrPolicy, kind: str) -> None:  # type: ignore[no-untyped-def]
-    sizes = [1_000 * 4**n for n in range(6)]
+    sizes = [1_000, 4_000, 16_000, 64_000, 250_000, 500_000]
     ratios = {
         size: nanoseconds(policy, instruction(TEXTS[kind], 2 * size), max(2, 400_000 // size))
         / nanoseconds(policy, instruction(TEXTS[kind], size), max(2, 400_000 // size))
         for size in sizes
-        if 2 * size <= 1_000_000
     }
     benchmark.extra_info["time_2n_over_n"] = ratios
     raw = instruction(TEXTS[kind], 100_000)
     benchmark.extra_info["ns_per_byte"] = nanoseconds(policy, raw, 3) / len(raw)
     benchmark.pedantic(policy.scanner.bench_loop, (raw, 0, 1), rounds=3)
-    assert max(ratios.values()) <= 2.5, ratios
+    assert max(ratios.values()) <= 2.2, ratios
 
 
 def test_regular_expression_of_the_plain_markers(benchmark) -> None:  # type: ignore[no-untyped-def]

@@ -121,4 +121,6 @@ async def test_stopping_decides_what_filters_still_hold() -> None:
 
 
 async def test_stopping_with_nothing_to_do() -> None:
-    await HandlerRunner(1).finish(1)
+    runner = HandlerRunner(1)
+    await asyncio.wait_for(runner.finish(60), 1)
+    assert runner.running == 0
