@@ -7,12 +7,12 @@ The rule reported is the first of the policy that the message breaks, and the pl
 import time
 
 from libc.stdint cimport uint8_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from lexmesh._buffer cimport append_span, release, reserve
 from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO
 from lexmesh._nsr_automaton cimport Automaton
-from lexmesh._nsr_filter cimport LM_TRIP_ESCAPE, LM_TRIP_HIGH, Prefilter
+from lexmesh._nsr_filter cimport LM_TRIP_ESCAPE, LM_TRIP_HIGH, PADDING, Prefilter, lm_may_join
 from lexmesh._nsr_fold cimport SEPARATOR, fold
 from lexmesh._nsr_json cimport is_json_like
 from lexmesh._nsr_payload cimport AT_DATA, AT_EVENT_TYPE, AT_METADATA, NOWHERE, Values
@@ -23,7 +23,13 @@ from lexmesh._status cimport reason_of
 
 from lexmesh._nsr_rules import SCOPE_NAMES, Program
 
+cdef extern from "nsr_prefilter.h":
+    enum:
+        LM_MAY_OVERREAD
+
 cdef enum:
+    SHORT = 2048                # bytes of payload that are copied behind the metadata
+    COPY = 32                   # bytes that are copied for a shorter text
     VALUE_READS = 64            # times the payload's length that values of keys may be read: its nesting
 
 
@@ -67,6 +73,7 @@ cdef class Scanner(PayloadScanner):
         self.metadata_filter = filter_for(patterns, metadata, self.metadata_keys, vectors)
         self.instruction_filter = filter_for(patterns, payload, self.payload_keys, vectors)
         self.telemetry_filter = filter_for(patterns, 0, self.payload_keys, vectors)
+        self.whole_filter = filter_for(patterns, metadata | payload, self.metadata_keys | self.payload_keys, vectors)
 
     cdef void* _block(self, size_t size) except NULL:
         """Zeroed memory that lives as long as the scanner."""
@@ -161,39 +168,72 @@ cdef class Scanner(PayloadScanner):
 
     cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil:
         """Searches all of the message. False: no memory."""
-        if not self.envelope_is_clean(env) and not self.scan_metadata(env, active):
-            return False
-        if not self.scan_payload(env, active):
-            return False
+        cdef bint metadata_clean
+        if not self.is_clean(env, active, &metadata_clean):
+            if not metadata_clean and not self.scan_metadata(env, active):
+                return False
+            if not self.scan_payload(env, active):
+                return False
         if self.requiring & active:
             self.require(env, active)
         return True
 
-    cdef bint envelope_is_clean(self, Envelope* env) noexcept nogil:
-        """Whether the prefilter proves that event type and metadata hold nothing; False also without memory."""
-        cdef Py_ssize_t room = env.event_type.len
+    cdef bint is_clean(self, Envelope* env, uint64_t active, bint* metadata_clean) noexcept nogil:
+        """Whether the prefilter proves that the message holds nothing; False also without memory.
+
+        A short payload stands behind the metadata in one text: most messages are decided by one run over that.
+        """
+        cdef uint64_t words = (self.in_scope[<int>PAYLOAD_KEYS] | self.in_scope[<int>PAYLOAD_STRINGS]
+                               | self.in_scope[<int>RAW_BYTES]) & active
+        cdef bint unread = env.payload.len == 0 or (env.payload_kind == OPAQUE_BYTES and not words)
+        cdef Py_ssize_t room = env.event_type.len + PADDING
+        cdef Py_ssize_t metadata_length
         cdef Py_ssize_t i
-        cdef Span key, value
-        self.phase = IN_METADATA
+        metadata_clean[0] = False
         for i in range(env.metadata_count):
             room += env.metadata[i].key.len + env.metadata[i].value.len + 2
         self.line.len = 0
-        if not reserve(&self.line, room):
+        if not reserve(&self.line, room + SHORT + 1):
             return False
-        append_span(&self.line, env.event_type)
+        append_short(&self.line, env.event_type)
         for i in range(env.metadata_count):
-            key, value = env.metadata[i].key, env.metadata[i].value
-            if is_json_like(key) or is_json_like(value) or self.metadata_filter.may_join(key, value):
+            if not self.add_pair(env.metadata[i].key, env.metadata[i].value):
                 return False
-            add_quoted(&self.line, key)
-            add_quoted(&self.line, value)
-        return self.trips(span(self.line.ptr, self.line.len), True) == 0
+        metadata_length = self.line.len
+        if not unread and env.payload.len <= SHORT:
+            add_quoted(&self.line, env.payload)
+            if (self.clean_line(self.whole_filter, metadata_length)
+                    and not self.payload_joins(env.payload, env.payload_kind, words)):
+                return True
+        self.line.len = metadata_length
+        metadata_clean[0] = self.clean_line(self.metadata_filter, metadata_length)
+        return metadata_clean[0] and unread
+
+    cdef bint add_pair(self, Span key, Span value) noexcept nogil:
+        """Appends a pair to the line; False if both together, or either, are more than text."""
+        if (may_be_json(key) or may_be_json(value) or key.len and value.len and lm_may_join(
+                &self.metadata_filter.splits, key.ptr, <size_t>key.len, value.ptr, <size_t>value.len)):
+            return False
+        add_quoted(&self.line, key)
+        add_quoted(&self.line, value)
+        return True
+
+    cdef bint clean_line(self, Prefilter filter, Py_ssize_t json_from) noexcept nogil:
+        memset(self.line.ptr + self.line.len, 0, PADDING)
+        return filter.trips_padded(span(self.line.ptr, self.line.len), json_from) == 0
+
+    cdef bint payload_joins(self, Span payload, PayloadKind kind, uint64_t words) noexcept nogil:
+        """Whether a payload without trips may still hold something: parts that make a word together, JSON in text."""
+        if kind != JSON_VALUE:
+            return may_be_json(payload)
+        return words != 0 and self.instruction_filter.may_join_in_json(payload)
 
     cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil:
         """Searches the event type and the metadata. False: no memory."""
         cdef Py_ssize_t i
         cdef Want want
         memset(&want, 0, sizeof(want))
+        self.phase = IN_METADATA
         self.root = AT_EVENT_TYPE
         self.depth = 0
         want.words = self.in_scope[<int>EVENT_TYPE] & active
@@ -372,10 +412,24 @@ cdef Prefilter filter_for(list patterns, uint64_t words, uint64_t keys, int vect
     return Prefilter(wanted, [letters for letters, in_text, _, _ in patterns if in_text & words], vectors)
 
 
+cdef inline void append_short(Buffer* line, Span text) noexcept nogil:
+    """Appends a text that is mostly short: a copy of known size is a few instructions, if no page ends behind it."""
+    if text.len <= COPY and LM_MAY_OVERREAD and (<size_t>text.ptr & 4095) <= 4096 - COPY:
+        memcpy(line.ptr + line.len, text.ptr, COPY)
+        line.len += text.len
+    else:
+        append_span(line, text)
+
+
 cdef inline void add_quoted(Buffer* line, Span text) noexcept nogil:
     line.ptr[line.len] = c'"'
     line.len += 1
-    append_span(line, text)
+    append_short(line, text)
+
+
+cdef inline bint may_be_json(Span text) noexcept nogil:
+    """Whether a text may be JSON; one that begins with a plain character is none."""
+    return text.len > 0 and (text.ptr[0] <= c' ' or text.ptr[0] == c'{' or text.ptr[0] == c'[') and is_json_like(text)
 
 
 cdef inline int lowest(uint64_t rules) noexcept nogil:

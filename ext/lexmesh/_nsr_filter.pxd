@@ -19,7 +19,7 @@ cdef extern from "nsr_prefilter.h" nogil:
     ctypedef struct lm_prefilter_tables:
         lm_trigrams trigrams
         int spaced
-    ctypedef int (*lm_prefilter_fn)(const lm_prefilter_tables*, const uint8_t*, size_t, int) noexcept
+    ctypedef int (*lm_prefilter_fn)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t, bint) noexcept
     lm_prefilter_fn lm_choose_prefilter(int most) noexcept
 
 cdef extern from "nsr_joins.h" nogil:
@@ -32,6 +32,10 @@ cdef extern from "nsr_joins.h" nogil:
     bint lm_may_join_in_json(const lm_splits*, const uint8_t*, size_t) noexcept
 
 
+cdef enum:
+    PADDING = 64            # zeros after a text that trips_padded takes
+
+
 cdef class Prefilter:
     cdef lm_prefilter_tables tables
     cdef lm_splits splits
@@ -39,6 +43,7 @@ cdef class Prefilter:
     cdef bint never                 # there are no patterns: nothing can be found
 
     cdef int trips(self, Span text, bint is_json) noexcept nogil
+    cdef int trips_padded(self, Span text, Py_ssize_t json_from) noexcept nogil
     cdef bint may_join(self, Span left, Span right) noexcept nogil
     cdef bint may_join_in_json(self, Span text) noexcept nogil
     cdef _add_trigram(self, list sets, int bucket)

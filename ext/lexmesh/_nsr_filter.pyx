@@ -8,6 +8,7 @@ from lexmesh._span cimport span
 cdef enum:
     BUCKETS = 8
     MIN_SPACED = 3          # of _nsr_fold: fewer letters set apart are not taken for a word
+    MAX_SPACED = 32         # that the prefilter counts: what is looked at twice stays bounded
 
 MANY = 300              # patterns with which the buckets are full anyway; choosing well takes time in their square
 
@@ -107,7 +108,7 @@ cdef class Prefilter:
         self.run = lm_choose_prefilter(most)
         self.never = not patterns
         lengths = [len(pattern.replace(bytes([SPACE]), b"")) for pattern in patterns]
-        self.tables.spaced = min([length for length in lengths if length >= MIN_SPACED], default=1 << 30)
+        self.tables.spaced = min([min(length, MAX_SPACED) for length in lengths if length >= MIN_SPACED], default=0)
         for number, letters in enumerate(covering(patterns)):
             self._add_trigram([READINGS[letter] for letter in letters], number % BUCKETS)
         for pattern in joined:
@@ -115,9 +116,10 @@ cdef class Prefilter:
                 self._add_split([READINGS[letter] for letter in pattern], at)
 
     cdef _add_trigram(self, list sets, int bucket):
+        """Letters are the last of three: what no pattern has in front of them may be anything, the text's edge too."""
         cdef int place
-        for place in range(3):
-            for byte in sets[place] if place < len(sets) else ANY:
+        for place, members in enumerate([ANY] * (3 - len(sets)) + sets):
+            for byte in members:
                 self.tables.trigrams.low[place][<int>byte & 15] |= <uint8_t>(1 << bucket)
                 self.tables.trigrams.high[place][<int>byte >> 4] |= <uint8_t>(1 << bucket)
 
@@ -146,7 +148,13 @@ cdef class Prefilter:
         """
         if self.never:
             return 0
-        return self.run(&self.tables, text.ptr, <size_t>text.len, is_json)
+        return self.run(&self.tables, text.ptr, <size_t>text.len, 0 if is_json else <size_t>text.len, False)
+
+    cdef int trips_padded(self, Span text, Py_ssize_t json_from) noexcept nogil:
+        """The same for a text with PADDING zeros after it, of which the part from `json_from` on is raw JSON."""
+        if self.never:
+            return 0
+        return self.run(&self.tables, text.ptr, <size_t>text.len, <size_t>json_from, True)
 
     cdef bint may_join(self, Span left, Span right) noexcept nogil:
         """Whether a marker might be split over two strings."""

@@ -1,0 +1,117 @@
+/* The prefilter for one instruction set; included once for each, with LM_SET its name and LM_TARGET its attribute.
+ *
+ * The blocks are classified some at a time; each kind of run then has a loop of its own over their classes, which is
+ * skipped where what it needs was not seen: neither the vectors of the first loop nor the masks of the others leave
+ * the registers. */
+
+#define LM_NAME2(a, b, c) a##b##c
+#define LM_NAME1(a, b, c) LM_NAME2(a, b, c)
+#define LM_OF(what) LM_NAME1(lm_, LM_SET, what)
+#define LM_MASK(block, add) LM_OF(_mask)((block), 0xFF, (add))
+
+/* Letters that stand alone, where punctuation that can pass for a letter is one. */
+LM_TARGET LM_RARE void LM_OF(_letterlike)(lm_job *job, const uint8_t *kinds, const uint8_t *ptr, size_t blocks, size_t base) {
+    uint64_t before = LM_MASK(kinds - 64, LM_IS_LETTERLIKE), alone_before = ~(uint64_t)0;
+    if (base) before &= ~lm_any_of(job->text + base - 64, '%', '&', '\\', '\\');
+    for (size_t i = 0; i < blocks && !(job->trips & LM_TRIP_SPACED); i++) {
+        uint64_t letters = LM_MASK(kinds + 64 * i, LM_IS_LETTERLIKE) & ~lm_any_of(ptr + 64 * i, '%', '&', '\\', '\\');
+        uint64_t alone = lm_alone(letters, before), close = lm_close_together(alone, alone_before);
+        if (close) lm_follow_letters(job, close, base + 64 * i);
+        before = letters;
+        alone_before = alone;
+    }
+}
+
+LM_TARGET LM_RARE void LM_OF(_base64)(lm_job *job, lm_open_run *open, const uint8_t *kinds, const uint8_t *ptr, size_t blocks,
+                                      size_t base) {
+    open->alnum = LM_MASK(kinds - 64, LM_IS_ALNUM);
+    for (size_t i = 0; i < blocks && !(job->trips & LM_TRIP_BASE64); i++) {
+        const uint8_t *block = kinds + 64 * i;
+        uint64_t alnum = LM_MASK(block, LM_IS_ALNUM), upper = LM_OF(_mask)(block, LM_CAPITALS, 0x7F) & alnum;
+        lm_look_for_base64(job, open, upper, LM_MASK(block, LM_IS_DIGIT), alnum, ptr + 64 * i, base + 64 * i);
+    }
+}
+
+LM_TARGET LM_RARE void LM_OF(_hex)(lm_job *job, const uint8_t *kinds, size_t blocks, size_t base) {
+    lm_hex_block before = {LM_MASK(kinds - 64, LM_IS_DIGIT), LM_MASK(kinds - 64, LM_IS_HEX)};
+    for (size_t i = 0; i < blocks && !(job->trips & LM_TRIP_HEX); i++) {
+        lm_hex_block now = {LM_MASK(kinds + 64 * i, LM_IS_DIGIT), LM_MASK(kinds + 64 * i, LM_IS_HEX)};
+        if (lm_eight_in_a_row(now.hex, before.hex)) lm_look_for_hex_around(job, now, before, base + 64 * i);
+        before = now;
+    }
+}
+
+/* Classifies some blocks and looks for letters that stand alone. */
+LM_TARGET static inline void LM_OF(_blocks)(lm_job *job, LM_OF(_state) *state, const uint8_t *ptr, uint8_t *kinds,
+                                            size_t blocks, size_t base, lm_letters *before) {
+    uint64_t alnum_before = before->alnum, alone_before = before->alone;
+    for (size_t i = 0; i < blocks; i++) {
+        LM_OF(_classify)(state, ptr + 64 * i, kinds + 64 * i);
+        uint64_t alnum = LM_MASK(kinds + 64 * i, LM_IS_ALNUM), alone = lm_alone(alnum, alnum_before);
+        uint64_t close = lm_close_together(alone, alone_before);
+        if (close && !(job->trips & LM_TRIP_SPACED)) lm_follow_letters(job, close, base + 64 * i);
+        alnum_before = alnum;
+        alone_before = alone;
+    }
+    before->alnum = alnum_before;
+    before->alone = alone_before;
+}
+
+LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8_t *text, size_t length,
+                                       size_t quotes_from, int is_padded) {
+    lm_job job = {text, length, quotes_from, t->spaced, t->spaced ? 0 : LM_TRIP_SPACED};
+    LM_OF(_state) state;
+    LM_ALIGNED uint8_t space[64 * (LM_CHUNK + 1)];
+    LM_ALIGNED uint8_t tail[64];
+    uint8_t *kinds = space + 64;
+    lm_open_run open = {0, 0, 0};
+    lm_letters letters = {0, 0};
+    int letterlike_before = 0, digit_before = 0, row_before = 0;
+    size_t blocks_left = length / 64 + 1, in_place = is_padded ? blocks_left : length / 64, base = 0;
+    const uint8_t *ptr = text;
+    LM_OF(_begin)(&t->trigrams, &state);
+    memset(space, 0, 64);
+    while (blocks_left) {
+        if (!in_place) {
+            memset(tail, 0, 64);
+            memcpy(tail, ptr, length - base);
+            ptr = tail;
+            in_place = 1;
+        }
+        size_t blocks = in_place < LM_CHUNK ? in_place : LM_CHUNK;
+#if defined(LM_CHUNKS)
+        if (blocks == LM_CHUNK)
+            LM_OF(_chunk)(&job, &t->trigrams, &state, ptr, kinds, base, &letters);
+        else
+#endif
+            LM_OF(_blocks)(&job, &state, ptr, kinds, blocks, base, &letters);
+        lm_seen seen = LM_OF(_end)(&state);
+        int letterlike = seen.kinds & (LM_SIGNS | LM_CAPITALS), digit = seen.kinds & LM_DIGIT;
+        if (seen.high) job.trips |= LM_TRIP_HIGH;
+        if (seen.trigram) job.trips |= LM_TRIP_WORD;
+        if (seen.kinds & LM_SIGNS) lm_look_for_escapes(&job, ptr, blocks);
+        if (letterlike | letterlike_before) LM_OF(_letterlike)(&job, kinds, ptr, blocks, base);
+        if ((digit | digit_before) && (seen.hex_row | row_before)) LM_OF(_hex)(&job, kinds, blocks, base);
+        if ((seen.kinds & LM_CAPITALS) || open.upper)
+            LM_OF(_base64)(&job, &open, kinds, ptr, blocks, base);
+        else
+            open.digit = 1;
+        letterlike_before = letterlike;
+        digit_before = digit;
+        row_before = seen.hex_row;
+        memcpy(space, kinds + 64 * (blocks - 1), 64);
+        ptr += 64 * blocks;
+        base += 64 * blocks;
+        blocks_left -= blocks;
+        in_place -= blocks;
+    }
+    return t->spaced ? job.trips : job.trips & ~LM_TRIP_SPACED;
+}
+
+#undef LM_MASK
+#undef LM_OF
+#undef LM_NAME1
+#undef LM_NAME2
+#undef LM_SET
+#undef LM_TARGET
+#undef LM_CHUNKS
