@@ -68,8 +68,8 @@ cdef class Scanner(PayloadScanner):
     cdef _add_subjects(self, int number, object subjects)
     cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil
     cdef bint is_clean(self, Envelope* env, uint64_t active, bint* metadata_clean) noexcept nogil
-    cdef bint add_pair(self, Span key, Span value) noexcept nogil
-    cdef bint clean_line(self, Prefilter filter, Py_ssize_t json_from) noexcept nogil
+    cdef uint8_t* write_line(self, const Envelope* env, uint8_t* to) noexcept nogil
+    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from) noexcept nogil
     cdef bint payload_joins(self, Span payload, PayloadKind kind, uint64_t words) noexcept nogil
     cdef bint payload_is_clean(self, Envelope* env, bint words) noexcept nogil
     cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil

@@ -9,10 +9,10 @@ import time
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
-from lexmesh._buffer cimport append_span, release, reserve
-from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO
+from lexmesh._buffer cimport release, reserve
+from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO, Pair
 from lexmesh._nsr_automaton cimport Automaton
-from lexmesh._nsr_filter cimport LM_TRIP_ESCAPE, LM_TRIP_HIGH, PADDING, Prefilter, lm_may_join
+from lexmesh._nsr_filter cimport LM_TRIP_ESCAPE, LM_TRIP_HIGH, PADDING, Prefilter, lm_may_join, lm_splits
 from lexmesh._nsr_fold cimport SEPARATOR, fold
 from lexmesh._nsr_json cimport is_json_like
 from lexmesh._nsr_payload cimport AT_DATA, AT_EVENT_TYPE, AT_METADATA, NOWHERE, Values
@@ -26,9 +26,10 @@ from lexmesh._nsr_rules import SCOPE_NAMES, Program
 cdef extern from "nsr_prefilter.h":
     enum:
         LM_MAY_OVERREAD
+        LM_SHORT
 
 cdef enum:
-    SHORT = 2048                # bytes of payload that are copied behind the metadata
+    SHORT = 64 * LM_SHORT       # bytes of metadata and payload that are looked at together
     COPY = 32                   # bytes that are copied for a shorter text
     VALUE_READS = 64            # times the payload's length that values of keys may be read: its nesting
 
@@ -186,41 +187,45 @@ cdef class Scanner(PayloadScanner):
         cdef uint64_t words = (self.in_scope[<int>PAYLOAD_KEYS] | self.in_scope[<int>PAYLOAD_STRINGS]
                                | self.in_scope[<int>RAW_BYTES]) & active
         cdef bint unread = env.payload.len == 0 or (env.payload_kind == OPAQUE_BYTES and not words)
-        cdef Py_ssize_t room = env.event_type.len + PADDING
-        cdef Py_ssize_t metadata_length
-        cdef Py_ssize_t i
+        cdef Py_ssize_t length = 0
+        cdef uint8_t* end
         metadata_clean[0] = False
-        for i in range(env.metadata_count):
-            room += env.metadata[i].key.len + env.metadata[i].value.len + 2
-        self.line.len = 0
-        if not reserve(&self.line, room + SHORT + 1):
+        if not reserve(&self.line, line_room(env)):
             return False
-        append_short(&self.line, env.event_type)
-        for i in range(env.metadata_count):
-            if not self.add_pair(env.metadata[i].key, env.metadata[i].value):
-                return False
-        metadata_length = self.line.len
-        if not unread and env.payload.len <= SHORT:
-            add_quoted(&self.line, env.payload)
-            if (self.clean_line(self.whole_filter, metadata_length)
+        end = self.write_line(env, self.line.ptr)
+        if end == NULL:
+            return False
+        length = end - self.line.ptr
+        if not unread and length + env.payload.len < SHORT:
+            if (self.clean_line(self.whole_filter, quoted(end, env.payload), length)
                     and not self.payload_joins(env.payload, env.payload_kind, words)):
                 return True
-        self.line.len = metadata_length
-        metadata_clean[0] = self.clean_line(self.metadata_filter, metadata_length)
+        metadata_clean[0] = self.clean_line(self.metadata_filter, end, length)
         return metadata_clean[0] and unread
 
-    cdef bint add_pair(self, Span key, Span value) noexcept nogil:
-        """Appends a pair to the line; False if both together, or either, are more than text."""
-        if (may_be_json(key) or may_be_json(value) or key.len and value.len and lm_may_join(
-                &self.metadata_filter.splits, key.ptr, <size_t>key.len, value.ptr, <size_t>value.len)):
-            return False
-        add_quoted(&self.line, key)
-        add_quoted(&self.line, value)
-        return True
+    cdef uint8_t* write_line(self, const Envelope* env, uint8_t* to) noexcept nogil:
+        """Writes event type and metadata side by side; returns the end, or NULL if a pair is more than two texts."""
+        cdef const lm_splits* splits = &self.metadata_filter.splits
+        cdef const Pair* pair = env.metadata
+        cdef const Pair* end = pair + env.metadata_count
+        to = copied(to, env.event_type)
+        while pair < end:
+            if may_be_json(pair.key) or may_be_json(pair.value):
+                return NULL
+            if pair.key.len and pair.value.len and lm_may_join(
+                    splits, pair.key.ptr, <size_t>pair.key.len, pair.value.ptr, <size_t>pair.value.len):
+                return NULL
+            to = quoted(quoted(to, pair.key), pair.value)
+            pair += 1
+        return to
 
-    cdef bint clean_line(self, Prefilter filter, Py_ssize_t json_from) noexcept nogil:
-        memset(self.line.ptr + self.line.len, 0, PADDING)
-        return filter.trips_padded(span(self.line.ptr, self.line.len), json_from) == 0
+    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from) noexcept nogil:
+        """Whether the line up to `end` holds nothing; from `json_from` on it is the payload."""
+        cdef Span line = span(self.line.ptr, end - self.line.ptr)
+        memset(end, 0, PADDING)
+        if line.len < SHORT:
+            return filter.short_trips(line, json_from) == 0
+        return filter.trips(line, False) == 0
 
     cdef bint payload_joins(self, Span payload, PayloadKind kind, uint64_t words) noexcept nogil:
         """Whether a payload without trips may still hold something: parts that make a word together, JSON in text."""
@@ -412,24 +417,32 @@ cdef Prefilter filter_for(list patterns, uint64_t words, uint64_t keys, int vect
     return Prefilter(wanted, [letters for letters, in_text, _, _ in patterns if in_text & words], vectors)
 
 
-cdef inline void append_short(Buffer* line, Span text) noexcept nogil:
-    """Appends a text that is mostly short: a copy of known size is a few instructions, if no page ends behind it."""
+cdef inline Py_ssize_t line_room(const Envelope* env) noexcept nogil:
+    """Bytes for the line of a message, a short payload and what is written beyond them."""
+    cdef Py_ssize_t room = env.event_type.len + SHORT + COPY + PADDING
+    cdef Py_ssize_t i
+    for i in range(env.metadata_count):
+        room += env.metadata[i].key.len + env.metadata[i].value.len + 2
+    return room
+
+
+cdef inline uint8_t* copied(uint8_t* to, Span text) noexcept nogil:
+    """Copies a text, which is mostly short: a copy of known size is a few instructions, if no page ends behind it."""
     if text.len <= COPY and LM_MAY_OVERREAD and (<size_t>text.ptr & 4095) <= 4096 - COPY:
-        memcpy(line.ptr + line.len, text.ptr, COPY)
-        line.len += text.len
-    else:
-        append_span(line, text)
+        memcpy(to, text.ptr, COPY)
+    elif text.len:
+        memcpy(to, text.ptr, <size_t>text.len)
+    return to + text.len
 
 
-cdef inline void add_quoted(Buffer* line, Span text) noexcept nogil:
-    line.ptr[line.len] = c'"'
-    line.len += 1
-    append_short(line, text)
+cdef inline uint8_t* quoted(uint8_t* to, Span text) noexcept nogil:
+    to[0] = c'"'
+    return copied(to + 1, text)
 
 
 cdef inline bint may_be_json(Span text) noexcept nogil:
     """Whether a text may be JSON; one that begins with a plain character is none."""
-    return text.len > 0 and (text.ptr[0] <= c' ' or text.ptr[0] == c'{' or text.ptr[0] == c'[') and is_json_like(text)
+    return text.len > 0 and (text.ptr[0] <= c' ' or text.ptr[0] | 0x20 == c'{') and is_json_like(text)
 
 
 cdef inline int lowest(uint64_t rules) noexcept nogil:

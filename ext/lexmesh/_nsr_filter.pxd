@@ -13,14 +13,20 @@ cdef extern from "nsr_prefilter.h" nogil:
         LM_TRIP_BASE64
         LM_TRIP_HEX
         LM_TRIP_ALL
+        LM_MAX_SPACED
     ctypedef struct lm_trigrams:
         uint8_t low[3][16]
         uint8_t high[3][16]
     ctypedef struct lm_prefilter_tables:
         lm_trigrams trigrams
         int spaced
-    ctypedef int (*lm_prefilter_fn)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t, bint) noexcept
-    lm_prefilter_fn lm_choose_prefilter(int most) noexcept
+    ctypedef int (*lm_prefilter_fn)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t) noexcept
+    ctypedef struct lm_prefilter:
+        lm_prefilter_fn run
+        lm_prefilter_fn run_short
+    lm_prefilter lm_choose_prefilter(int most) noexcept
+    enum:
+        LM_SHORT
 
 cdef extern from "nsr_joins.h" nogil:
     ctypedef struct lm_splits:
@@ -33,17 +39,17 @@ cdef extern from "nsr_joins.h" nogil:
 
 
 cdef enum:
-    PADDING = 64            # zeros after a text that trips_padded takes
+    PADDING = 64            # zeros after a text that short_trips takes
 
 
 cdef class Prefilter:
     cdef lm_prefilter_tables tables
     cdef lm_splits splits
-    cdef lm_prefilter_fn run
+    cdef lm_prefilter chosen
     cdef bint never                 # there are no patterns: nothing can be found
 
     cdef int trips(self, Span text, bint is_json) noexcept nogil
-    cdef int trips_padded(self, Span text, Py_ssize_t json_from) noexcept nogil
+    cdef int short_trips(self, Span text, Py_ssize_t json_from) noexcept nogil
     cdef bint may_join(self, Span left, Span right) noexcept nogil
     cdef bint may_join_in_json(self, Span text) noexcept nogil
     cdef _add_trigram(self, list sets, int bucket)

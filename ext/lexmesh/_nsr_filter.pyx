@@ -8,7 +8,6 @@ from lexmesh._span cimport span
 cdef enum:
     BUCKETS = 8
     MIN_SPACED = 3          # of _nsr_fold: fewer letters set apart are not taken for a word
-    MAX_SPACED = 32         # that the prefilter counts: what is looked at twice stays bounded
 
 MANY = 300              # patterns with which the buckets are full anyway; choosing well takes time in their square
 
@@ -105,10 +104,10 @@ cdef class Prefilter:
     def __init__(self, list patterns not None, list joined not None, int most=2):
         memset(&self.tables, 0, sizeof(self.tables))
         memset(&self.splits, 0, sizeof(self.splits))
-        self.run = lm_choose_prefilter(most)
+        self.chosen = lm_choose_prefilter(most)
         self.never = not patterns
         lengths = [len(pattern.replace(bytes([SPACE]), b"")) for pattern in patterns]
-        self.tables.spaced = min([min(length, MAX_SPACED) for length in lengths if length >= MIN_SPACED], default=0)
+        self.tables.spaced = min([min(length, <int>LM_MAX_SPACED) for length in lengths if length >= MIN_SPACED], default=LM_MAX_SPACED + 1)
         for number, letters in enumerate(covering(patterns)):
             self._add_trigram([READINGS[letter] for letter in letters], number % BUCKETS)
         for pattern in joined:
@@ -148,13 +147,13 @@ cdef class Prefilter:
         """
         if self.never:
             return 0
-        return self.run(&self.tables, text.ptr, <size_t>text.len, 0 if is_json else <size_t>text.len, False)
+        return self.chosen.run(&self.tables, text.ptr, <size_t>text.len, 0 if is_json else <size_t>text.len)
 
-    cdef int trips_padded(self, Span text, Py_ssize_t json_from) noexcept nogil:
-        """The same for a text with PADDING zeros after it, of which the part from `json_from` on is raw JSON."""
+    cdef int short_trips(self, Span text, Py_ssize_t json_from) noexcept nogil:
+        """The same for a text of less than 64 * LM_SHORT bytes with PADDING zeros after it, raw JSON from `json_from` on."""
         if self.never:
             return 0
-        return self.run(&self.tables, text.ptr, <size_t>text.len, <size_t>json_from, True)
+        return self.chosen.run_short(&self.tables, text.ptr, <size_t>text.len, <size_t>json_from)
 
     cdef bint may_join(self, Span left, Span right) noexcept nogil:
         """Whether a marker might be split over two strings."""

@@ -15,9 +15,11 @@ enum { LM_MAY_OVERREAD = 0 };
 enum { LM_MAY_OVERREAD = 1 };
 #endif
 
+enum { LM_SHORT = 40 /* blocks */ };
+
 typedef struct {
     lm_trigrams trigrams;
-    int spaced; /* letters of the shortest marker, three to 32; 0: none can be set apart */
+    int spaced; /* letters of the shortest marker, at least three, and LM_MAX_SPACED at most unless none can be set apart */
 } lm_prefilter_tables;
 
 LM_RARE void lm_look_for_escapes(lm_job *job, const uint8_t *ptr, size_t blocks) {
@@ -43,20 +45,34 @@ LM_RARE void lm_look_for_escapes(lm_job *job, const uint8_t *ptr, size_t blocks)
 #include "nsr_prefilter_body.h"
 #endif
 
-/* Of a text, of which `quotes_from` on is raw JSON. `is_padded`: 64 zeros follow it. Returns LM_TRIP_ bits. */
-typedef int (*lm_prefilter_fn)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from, int is_padded);
+/* Of a text, of which `quotes_from` on is raw JSON. Returns LM_TRIP_ bits. */
+typedef int (*lm_prefilter_fn)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from);
+
+/* `run` for any text, `run_short` for one of less than 64 * LM_SHORT bytes that 64 zeros follow. */
+typedef struct {
+    lm_prefilter_fn run, run_short;
+} lm_prefilter;
 
 /* The fastest implementation that this processor has; `most` caps it: 0 scalar, 1 128 bits, 2 whatever there is. */
-static inline lm_prefilter_fn lm_choose_prefilter(int most) {
+static inline lm_prefilter lm_choose_prefilter(int most) {
+    lm_prefilter chosen = {lm_scalar_prefilter, lm_scalar_prefilter_short};
 #if defined(LM_X86_DISPATCH)
     __builtin_cpu_init();
-    if (most >= 2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")) return lm_avx2_prefilter;
-    if (most >= 1 && __builtin_cpu_supports("ssse3")) return lm_ssse3_prefilter;
+    if (most >= 2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")) {
+        chosen.run = lm_avx2_prefilter;
+        chosen.run_short = lm_avx2_prefilter_short;
+    } else if (most >= 1 && __builtin_cpu_supports("ssse3")) {
+        chosen.run = lm_ssse3_prefilter;
+        chosen.run_short = lm_ssse3_prefilter_short;
+    }
 #elif defined(LM_NEON)
-    if (most >= 1) return lm_neon_prefilter;
+    if (most >= 1) {
+        chosen.run = lm_neon_prefilter;
+        chosen.run_short = lm_neon_prefilter_short;
+    }
 #endif
     (void)most;
-    return lm_scalar_prefilter;
+    return chosen;
 }
 
 #endif

@@ -57,9 +57,31 @@ LM_TARGET static inline void LM_OF(_blocks)(lm_job *job, LM_OF(_state) *state, c
     before->alone = alone_before;
 }
 
-LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8_t *text, size_t length,
-                                       size_t quotes_from, int is_padded) {
-    lm_job job = {text, length, quotes_from, t->spaced, t->spaced ? 0 : LM_TRIP_SPACED};
+/* A short text that zeros follow: one chunk, and nothing to carry over to another. */
+LM_TARGET static int LM_OF(_prefilter_short)(const lm_prefilter_tables *t, const uint8_t *text, size_t length,
+                                             size_t quotes_from) {
+    lm_job job = {text, length, quotes_from, t->spaced, 0};
+    LM_OF(_state) state;
+    LM_ALIGNED uint8_t space[64 * (LM_SHORT + 1)];
+    lm_open_run open = {0, 0, 0};
+    lm_letters letters = {0, 0};
+    size_t blocks = length / 64 + 1;
+    LM_OF(_begin)(&t->trigrams, &state);
+    LM_OF(_blocks)(&job, &state, text, space + 64, blocks, 0, &letters);
+    lm_seen seen = LM_OF(_end)(&state);
+    if (seen.high) job.trips |= LM_TRIP_HIGH;
+    if (seen.trigram) job.trips |= LM_TRIP_WORD;
+    if (!(seen.kinds & (LM_SIGNS | LM_CAPITALS)) && !((seen.kinds & LM_DIGIT) && seen.hex_row)) return job.trips;
+    memset(space, 0, 64);
+    if (seen.kinds & LM_SIGNS) lm_look_for_escapes(&job, text, blocks);
+    LM_OF(_letterlike)(&job, space + 64, text, blocks, 0);
+    if (seen.kinds & LM_DIGIT) LM_OF(_hex)(&job, space + 64, blocks, 0);
+    if (seen.kinds & LM_CAPITALS) LM_OF(_base64)(&job, &open, space + 64, text, blocks, 0);
+    return job.trips;
+}
+
+LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8_t *text, size_t length, size_t quotes_from) {
+    lm_job job = {text, length, quotes_from, t->spaced, 0};
     LM_OF(_state) state;
     LM_ALIGNED uint8_t space[64 * (LM_CHUNK + 1)];
     LM_ALIGNED uint8_t tail[64];
@@ -67,18 +89,18 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
     lm_open_run open = {0, 0, 0};
     lm_letters letters = {0, 0};
     int letterlike_before = 0, digit_before = 0, row_before = 0;
-    size_t blocks_left = length / 64 + 1, in_place = is_padded ? blocks_left : length / 64, base = 0;
-    const uint8_t *ptr = text;
     LM_OF(_begin)(&t->trigrams, &state);
     memset(space, 0, 64);
-    while (blocks_left) {
-        if (!in_place) {
+    for (size_t base = 0, blocks; base <= length; base += 64 * blocks) {
+        const uint8_t *ptr = text + base;
+        blocks = (length - base) / 64;
+        if (blocks == 0) { /* the end, with zeros after it */
             memset(tail, 0, 64);
-            memcpy(tail, ptr, length - base);
+            if (length > base) memcpy(tail, ptr, length - base);
             ptr = tail;
-            in_place = 1;
+            blocks = 1;
         }
-        size_t blocks = in_place < LM_CHUNK ? in_place : LM_CHUNK;
+        if (blocks > LM_CHUNK) blocks = LM_CHUNK;
 #if defined(LM_CHUNKS)
         if (blocks == LM_CHUNK)
             LM_OF(_chunk)(&job, &t->trigrams, &state, ptr, kinds, base, &letters);
@@ -100,12 +122,8 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
         digit_before = digit;
         row_before = seen.hex_row;
         memcpy(space, kinds + 64 * (blocks - 1), 64);
-        ptr += 64 * blocks;
-        base += 64 * blocks;
-        blocks_left -= blocks;
-        in_place -= blocks;
     }
-    return t->spaced ? job.trips : job.trips & ~LM_TRIP_SPACED;
+    return job.trips;
 }
 
 #undef LM_MASK

@@ -17,7 +17,7 @@ enum {
     LM_TRIP_ALL = 63
 };
 
-enum { LM_SPACED_GAP = 8, LM_MIN_BASE64 = 6, LM_MIN_HEX = 8 };
+enum { LM_SPACED_GAP = 8, LM_MAX_SPACED = 32, LM_MIN_BASE64 = 6, LM_MIN_HEX = 8 };
 
 #if defined(_MSC_VER)
 #define LM_RARE static __declspec(noinline)
@@ -122,6 +122,7 @@ static inline void lm_count_back(lm_job *job, size_t at, size_t floor, int (*is_
 
 /* Only from the last of letters that are close together, but over quotes: so no stretch is walked twice. */
 LM_RARE void lm_follow_letters(lm_job *job, uint64_t close, size_t base) {
+    if (job->wanted > LM_MAX_SPACED) return;
     size_t reach = (size_t)LM_SPACED_GAP * (size_t)(job->wanted + 1), floor = base > reach ? base - reach : 0;
     uint64_t ends = close & ~lm_eight_below(close);
     for (; ends && !(job->trips & LM_TRIP_SPACED); ends &= ends - 1) {
