@@ -27,6 +27,10 @@ DEFAULTS = {
     "max_fragments": 1024,
     "max_connections": 10_000,
     "policy_file": None,
+    "audit_ring": 1024,
+    "audit_file": None,
+    "audit_file_bytes": 16 * 1024 * 1024,
+    "audit_files": 4,
     "handler_concurrency": 256,
     "drain_seconds": 5.0,
 }
@@ -57,6 +61,10 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("max_message_size", 64 * 1024 * 1024 + 1),
     ("max_fragments", 0),
     ("max_connections", 0),
+    ("audit_ring", -1),
+    ("audit_ring", 1_000_001),
+    ("audit_file_bytes", 4095),
+    ("audit_files", -1),
     ("handler_concurrency", 0),
     ("drain_seconds", -0.1),
 ]
