@@ -52,10 +52,10 @@ async def until_signal(server: Server) -> None:
     """Starts a server and drains it at SIGINT or SIGTERM; SIGHUP reloads its policy."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
+    reload_on_hangup(server)
     await server.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked.set)
-    reload_on_hangup(server)
     try:
         await asked.wait()
     finally:
