@@ -48,6 +48,7 @@ cdef class Intake:
     cdef Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil
     cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except *
     cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except *
+    cdef int _deny(self, Envelope* env, Subject* subject, Endpoint source) except -1
     cdef int _flag(self, Envelope* env, Subject* subject, Endpoint source) except -1
     cdef int _record(self, const Envelope* env, Endpoint source, str rule, str path, bint denied) except -1
     cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except *

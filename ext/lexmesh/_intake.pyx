@@ -114,18 +114,20 @@ cdef class Intake:
 
     cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except *:
         """Whether the policy lets a message pass; a refusal is counted by rule, recorded, and told to the source."""
-        cdef str rule, path
-        if self.scanner.allows(env, &self.verdict):
-            if self.verdict.flagged:
-                self._flag(env, subject, source)
-            return True
-        rule = self.scanner.rule_name(&self.verdict)
-        path = self.scanner.path()
+        cdef bint allowed = self.scanner.allows(env, &self.verdict)
+        if not allowed:
+            self._deny(env, subject, source)
+        elif self.verdict.flagged:
+            self._flag(env, subject, source)
+        return allowed
+
+    cdef int _deny(self, Envelope* env, Subject* subject, Endpoint source) except -1:
+        cdef str rule = self.scanner.rule_name(&self.verdict)
+        cdef str path = self.scanner.path()
         if not subject.reserved:
             self.denials[rule] = self.denials.get(rule, 0) + 1
         self._record(env, source, rule, path, True)
-        source.refused(env, <int>DENIED, rule, path)
-        return False
+        return source.refused(env, <int>DENIED, rule, path)
 
     cdef int _flag(self, Envelope* env, Subject* subject, Endpoint source) except -1:
         """Counts and records a message that passes, but matched a rule that only flags."""
