@@ -194,9 +194,10 @@ def test_file_that_is_missing_or_not_utf8(tmp_path: Path) -> None:
     assert refusal(latin) == f"{latin}: not UTF-8 at byte 8; TOML is"
 
 
-def test_policy_file_is_relative_to_the_config_file(tmp_path: Path) -> None:
-    path = written(tmp_path, 'policy_file = "rules/nsr.toml"\n')
+def test_files_are_relative_to_the_config_file(tmp_path: Path) -> None:
+    path = written(tmp_path, 'policy_file = "rules/nsr.toml"\naudit_file = "audit.ndjson"\n')
     assert MeshConfig.load(path).policy_file == tmp_path / "rules/nsr.toml"
+    assert MeshConfig.load(path).audit_file == tmp_path / "audit.ndjson"
     assert MeshConfig(policy_file="nsr.toml").policy_file == Path("nsr.toml")
 
 
