@@ -1,5 +1,6 @@
 """What a node takes in."""
 
+from collections.abc import Callable
 from typing import Final
 
 from lexmesh._nsr import Scanner
@@ -20,6 +21,7 @@ class Intake:
     origin: Endpoint
     awaited: set[str]
     reply_endpoint: Endpoint | None
+    auditor: Callable[[int, Endpoint, str, str, str, str, str, bool, int], None] | None
     def __init__(self, scanner: Scanner, node_id: str, epoch: int, max_depth: int, max_message_size: int) -> None: ...
 
 async def settled(result: object) -> object: ...

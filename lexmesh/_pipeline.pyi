@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from lexmesh._codec import StreamEvent
+from lexmesh._handlers import HandlerEndpoint
 from lexmesh._intake import Intake
 from lexmesh._nsr import Scanner
 from lexmesh._router import Endpoint
@@ -24,6 +25,7 @@ class Core(Intake):
     def reply(self, endpoint: Endpoint, request: StreamEvent, data: dict[str, Any], now: int) -> str: ...
     def process(self, event: StreamEvent, now: int, depth: int = 0) -> str | None: ...
     def feed(self, message: bytes, format: str, source: Endpoint, now: int) -> str | None: ...
+    def announce(self, endpoints: list[HandlerEndpoint], event: StreamEvent) -> None: ...
     def set_middleware(
         self,
         middleware: Callable[[StreamEvent], StreamEvent | Awaitable[StreamEvent | None] | None] | None,

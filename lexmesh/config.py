@@ -154,7 +154,23 @@ class MeshConfig(BaseSettings):
     max_connections: int = Field(default=10_000, ge=1, le=1_000_000)
 
     # Consent policy (TOML), default None: the one that ships with lexmesh. In a config file, relative to that file.
+    # A gateway reads it again at SIGHUP.
     policy_file: Path | None = None
+
+    # Records of refused and flagged messages that stay in memory, default 1024 (0–1000000), about 1 KB each; the
+    # oldest go first. For looking at what just happened: what must be kept goes to `audit_file`.
+    audit_ring: int = Field(default=1024, ge=0, le=1_000_000)
+
+    # File that a gateway appends those records to, one JSON object a line, default None: nowhere. One node, one file.
+    # Never the text of a message, but names, subjects and addresses of peers. In a config file, relative to that file.
+    audit_file: Path | None = None
+
+    # Bytes at which that file is rotated, default 16 MiB (4 KiB – 4 GiB). Most disk used = (audit_files + 1) times
+    # this; at about 300 bytes a record the default holds some 50000 of them a file.
+    audit_file_bytes: int = Field(default=16 * MIB, ge=4 * KIB, le=4096 * MIB)
+
+    # Rotated files to keep beside it, default 4 (0–1000): `.1` is the latest, the oldest is deleted.
+    audit_files: int = Field(default=4, ge=0, le=1000)
 
     # Most async handler calls at a time, default 256 (1–100000); further messages wait in order. More hides slow
     # handlers longer and holds that many messages in memory.
@@ -195,8 +211,9 @@ class MeshConfig(BaseSettings):
         """
         text = _read(path)
         from_file = _parse(path, text)
-        if isinstance(policy := from_file.get("policy_file"), str):
-            from_file["policy_file"] = Path(path).parent / policy
+        for option in ("policy_file", "audit_file"):
+            if isinstance(file := from_file.get(option), str):
+                from_file[option] = Path(path).parent / file
         overridden = EnvSettingsSource(cls)().keys() | options.keys()
         kept = {key: value for key, value in from_file.items() if key not in overridden}
         try:

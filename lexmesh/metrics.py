@@ -22,6 +22,10 @@ METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 MOST_SUBJECTS: Final = 200
 OTHER_SUBJECTS: Final = "_other"
 
+# Three policies' worth: an operator who reloads others again and again does not make time series without end.
+MOST_RULES: Final = 200
+OTHER_RULES: Final = "_other"
+
 Ledger = Mapping[str, Any]
 
 
@@ -72,6 +76,7 @@ class _Snapshot:
     def collect(self) -> Iterable[Metric]:
         yield from _gauges(self._ledger)
         yield from _ingress(self._ledger)
+        yield from _policy(self._ledger)
         yield from _egress(self._ledger)
         yield from _by_subject(self._ledger)
 
@@ -94,10 +99,35 @@ def _ingress(ledger: Ledger) -> Iterator[Metric]:
     for outcome, count in ledger["ingress"].items():
         outcomes.add_metric([outcome], count)
     yield outcomes
-    denied = CounterMetricFamily("lexmesh_denied", "Messages refused by the consent policy, by rule", labels=["rule"])
-    for rule, count in ledger["denied_by_rule"].items():
-        denied.add_metric([rule], count)
-    yield denied
+
+
+def _policy(ledger: Ledger) -> Iterator[Metric]:
+    yield _by_rule("lexmesh_denied", "Messages refused by the consent policy, by rule", ledger["denied_by_rule"])
+    yield _by_rule("lexmesh_flagged", "Messages that passed, but that a rule flags", ledger["flagged_by_rule"])
+    policy, audit = ledger["policy"], ledger["audit"]
+    info = GaugeMetricFamily("lexmesh_policy", "Always 1; the label is the digest of the policy", labels=["digest"])
+    info.add_metric([policy["digest"]], 1)
+    yield info
+    reloads = CounterMetricFamily("lexmesh_policy_reloads", "Times the policy was to be reloaded", labels=["result"])
+    for result, count in policy["reloads"].items():
+        reloads.add_metric([result], count)
+    yield reloads
+    yield CounterMetricFamily("lexmesh_audit_records", "Refusals and flags recorded", value=audit["total"])
+    yield CounterMetricFamily("lexmesh_audit_lost", "Records that did not reach the audit file", value=audit["lost"])
+    yield CounterMetricFamily(
+        "lexmesh_audit_unheard", "Refusals that handlers of _lexmesh.denied were not told", value=audit["unheard"]
+    )
+
+
+def _by_rule(name: str, help: str, counts: Mapping[str, int]) -> Metric:
+    """A counter by rule. Rules of every policy so far are in the ledger; the busiest are named, the rest is summed."""
+    family = CounterMetricFamily(name, help, labels=["rule"])
+    busiest = sorted(counts, key=lambda rule: -counts[rule])
+    for rule in busiest[:MOST_RULES]:
+        family.add_metric([rule], counts[rule])
+    if rest := busiest[MOST_RULES:]:
+        family.add_metric([OTHER_RULES], sum(counts[rule] for rule in rest))
+    return family
 
 
 def _egress(ledger: Ledger) -> Iterator[Metric]:

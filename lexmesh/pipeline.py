@@ -21,6 +21,8 @@ from lexmesh.events import EventType
 from lexmesh.failures import FailureLog
 from lexmesh.middleware import Filter, Middleware, Transformer
 from lexmesh.nsr import NsrPolicy
+from lexmesh.nsr.audit import DEFAULT_RING, Audit
+from lexmesh.nsr.denials import DENIED_SUBJECT, Denials
 
 __all__ = ["Filter", "Handler", "Outcome", "StreamPipeline", "Transformer"]
 
@@ -45,6 +47,12 @@ def check_handler(handler: object) -> None:
         raise TypeError(f"a handler must be callable, {type(handler).__name__} is not")
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise TypeError("a handler must not be a generator: nothing would run it")
+
+
+def link_of(source: Endpoint) -> str:
+    """The peer of a connection as host:port, or what else an endpoint is called."""
+    owner = getattr(source, "owner", None)
+    return getattr(owner, "remote_address", "") or source.name or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,13 @@ class StreamPipeline:
         epoch: the node's start, milliseconds since 1970-01-01 UTC; stamps the messages it publishes.
         max_recursion_depth: messages with more causation and forwarding hops are refused as looped.
         max_message_size: bytes; larger messages are refused as malformed.
-        now: reads the time in milliseconds for the interval between failure reports; None: each is reported.
+        now: reads the time in milliseconds for audit records and the interval between failure reports; None: records
+            have the time that came with the message, and each failure is reported.
+        audit_ring: audit records to keep.
+
+    Attributes:
+        audit: what the policy refused or flagged; see `nsr.audit`.
+        reloads: policies that were put in force since the start, and that could not be, as `ok` and `failed`.
     """
 
     def __init__(
@@ -91,10 +105,16 @@ class StreamPipeline:
         max_recursion_depth: int = 42,
         max_message_size: int = 1 << 20,
         now: Callable[[], int] | None = None,
+        audit_ring: int = DEFAULT_RING,
     ) -> None:
         self.node_id = node_id
         self.policy = policy or NsrPolicy.default()
         self.core = Core(self.policy.scanner, node_id, epoch, max_recursion_depth, max_message_size)
+        self.core.auditor = self._on_verdict
+        self.audit = Audit(audit_ring)
+        self.reloads = {"ok": 0, "failed": 0}
+        self._now = now
+        self._denials = Denials(self.core, self.audit, max_recursion_depth, self._run_later)
         self._failures = FailureLog(self.core, now)
         self._middleware = Middleware(self._failures)
         self._handlers: list[HandlerEndpoint] = []
@@ -136,7 +156,8 @@ class StreamPipeline:
         """Calls a handler with every event on a subject.
 
         Args:
-            subject: an event or data type; `*` stands for one token, `>` at the end for the rest.
+            subject: an event or data type; `*` stands for one token, `>` at the end for the rest. `_lexmesh.denied`
+                is what this node refuses; its data is an AuditRecord as a dict.
             handler: callable(event), sync or async. A dict it returns is sent back to where the event came from.
 
         Raises:
@@ -148,7 +169,10 @@ class StreamPipeline:
     def subscribe(self, subject: str, handler: object, call: Callable[[StreamEvent, Endpoint], Any]) -> HandlerEndpoint:
         """Subscribes with a call that also gets the endpoint the event came from; `handler` identifies it."""
         endpoint = HandlerEndpoint(self.core, handler, call, self._on_awaitable, self._on_result, self._failures.report)
-        self.core.router.subscribe(str(subject), endpoint)
+        if str(subject) == DENIED_SUBJECT:
+            self._denials.subscribe(endpoint)
+        else:
+            self.core.router.subscribe(str(subject), endpoint)
         self._handlers.append(endpoint)
         return endpoint
 
@@ -162,6 +186,8 @@ class StreamPipeline:
         Returns:
             Whether there was one.
         """
+        if str(subject) == DENIED_SUBJECT:
+            return self._denials.unsubscribe(handler)
         return any(
             self.core.router.unsubscribe(str(subject), endpoint)
             for endpoint in self._handlers
@@ -187,15 +213,27 @@ class StreamPipeline:
         token = _collector.set(collector)
         try:
             status = self.core.process(event, event.timestamp if now is None else now, cause_depth.get())
+            refusal = self.core.last_refusal
             for awaitable in collector:  # which grows while handlers publish
                 result = await awaitable
-                status = status or result
+                if status is None:
+                    status, refusal = result, self.core.last_refusal
         finally:
             collector.open = False
             _collector.reset(token)
-        if status == "denied" and (refusal := self.core.last_refusal):
+        if status == "denied" and refusal:
             return Outcome(status, *refusal)
         return Outcome(status or "filtered")
+
+    def use_policy(self, policy: NsrPolicy) -> None:
+        """Puts another policy in force from the next message on; what async filters still hold passes it too.
+
+        Args:
+            policy: the policy.
+        """
+        self.core.set_scanner(policy.scanner)
+        self.policy = policy
+        self.reloads["ok"] += 1
 
     async def process_data(self, data: StreamData, now: int | None = None) -> Outcome:
         """Takes in a reading; the same as process_event, since a reading is an event."""
@@ -217,11 +255,51 @@ class StreamPipeline:
             links: further endpoints that may hold messages.
 
         Returns:
-            Counters as plain numbers, and under "balanced" whether they agree.
+            Counters as plain numbers, and under "balanced" whether they agree; `audit` and `policy` with the digest in
+            force.
         """
         replies = [self.core.reply_endpoint] if self.core.reply_endpoint is not None else []
         endpoints: list[Endpoint] = [*self._handlers, *replies, *(links or [])]
-        return self.core.ledger(endpoints)
+        return {
+            **self.core.ledger(endpoints),
+            "audit": self.audit.counts(),
+            "policy": {"digest": self.policy.digest, "reloads": dict(self.reloads)},
+        }
+
+    def _on_verdict(
+        self,
+        told: int,
+        source: Endpoint,
+        id: str,
+        node: str,
+        subject: str,
+        rule: str,
+        path: str,
+        denied: bool,
+        depth: int,
+    ) -> None:
+        """Records what the policy refused or flagged; called while the message is still in the decoder's hands."""
+        is_own = source is self.core.origin
+        record = self.audit.record(
+            told if self._now is None else self._now(),
+            id=id,
+            source=node,
+            link="" if is_own else link_of(source),
+            subject=subject,
+            rule=rule,
+            path=path,
+            denied=denied,
+            policy=self.core.scanner.digest,
+        )
+        if denied:
+            self._denials.add(record, depth, is_own=is_own)
+
+    def _run_later(self, coroutine: Coroutine[Any, Any, Any]) -> bool:
+        """Runs a coroutine of the pipeline's own, unless there is nothing to run it."""
+        collector = _collector.get()
+        if self._spawn is None and (collector is None or not collector.open):
+            return False
+        return self._on_awaitable(coroutine)
 
     def _on_awaitable(self, coroutine: Coroutine[Any, Any, Any]) -> bool:
         collector = _collector.get()

@@ -27,6 +27,10 @@ DEFAULTS = {
     "max_fragments": 1024,
     "max_connections": 10_000,
     "policy_file": None,
+    "audit_ring": 1024,
+    "audit_file": None,
+    "audit_file_bytes": 16 * 1024 * 1024,
+    "audit_files": 4,
     "handler_concurrency": 256,
     "drain_seconds": 5.0,
 }
@@ -57,6 +61,10 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("max_message_size", 64 * 1024 * 1024 + 1),
     ("max_fragments", 0),
     ("max_connections", 0),
+    ("audit_ring", -1),
+    ("audit_ring", 1_000_001),
+    ("audit_file_bytes", 4095),
+    ("audit_files", -1),
     ("handler_concurrency", 0),
     ("drain_seconds", -0.1),
 ]
@@ -186,9 +194,10 @@ def test_file_that_is_missing_or_not_utf8(tmp_path: Path) -> None:
     assert refusal(latin) == f"{latin}: not UTF-8 at byte 8; TOML is"
 
 
-def test_policy_file_is_relative_to_the_config_file(tmp_path: Path) -> None:
-    path = written(tmp_path, 'policy_file = "rules/nsr.toml"\n')
+def test_files_are_relative_to_the_config_file(tmp_path: Path) -> None:
+    path = written(tmp_path, 'policy_file = "rules/nsr.toml"\naudit_file = "audit.ndjson"\n')
     assert MeshConfig.load(path).policy_file == tmp_path / "rules/nsr.toml"
+    assert MeshConfig.load(path).audit_file == tmp_path / "audit.ndjson"
     assert MeshConfig(policy_file="nsr.toml").policy_file == Path("nsr.toml")
 
 

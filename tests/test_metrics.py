@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
-from lexmesh.metrics import MOST_SUBJECTS, health_json, prometheus_text
+from lexmesh.metrics import MOST_RULES, MOST_SUBJECTS, health_json, prometheus_text
 
 LEDGER: dict[str, Any] = {
     "node_id": 'edge "1"\\a',
@@ -31,6 +31,9 @@ LEDGER: dict[str, Any] = {
         "in_flight": 1,
     },
     "denied_by_rule": {"consent-override": 2},
+    "flagged_by_rule": {"watched": 5},
+    "audit": {"total": 8, "lost": 3, "unheard": 1},
+    "policy": {"digest": "abc123", "reloads": {"ok": 4, "failed": 6}},
     "subjects": {
         "bio_sync": {
             "ingress": {"routed": 6, "denied": 2},
@@ -89,6 +92,25 @@ def test_the_sums_agree_in_what_prometheus_reads() -> None:
     egress = sum(value for key, value in found.items() if key[0] == "lexmesh_egress_total")
     assert ingress == found["lexmesh_taken_total",]
     assert egress + found["lexmesh_egress_in_flight",] == found["lexmesh_egress_offered_total",]
+
+
+def test_the_policy_and_its_audit() -> None:
+    found = samples(LEDGER)
+    assert found["lexmesh_flagged_total", "watched"] == 5
+    assert found["lexmesh_policy", "abc123"] == 1
+    assert found["lexmesh_policy_reloads_total", "ok"] == 4
+    assert found["lexmesh_policy_reloads_total", "failed"] == 6
+    assert found["lexmesh_audit_records_total",] == 8
+    assert found["lexmesh_audit_lost_total",] == 3
+    assert found["lexmesh_audit_unheard_total",] == 1
+
+
+def test_rules_of_many_policies_do_not_multiply_without_end() -> None:
+    counts = {f"rule-{n}": n + 1 for n in range(MOST_RULES + 10)}
+    found = samples({**LEDGER, "denied_by_rule": counts})
+    by_rule = {key[-1]: value for key, value in found.items() if key[0] == "lexmesh_denied_total"}
+    assert len(by_rule) == MOST_RULES + 1
+    assert by_rule["_other"] == sum(range(1, 11))
 
 
 def test_labels_are_escaped() -> None:

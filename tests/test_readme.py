@@ -53,7 +53,7 @@ def gateway() -> Iterator[tuple[int, subprocess.Popen[str]]]:
 
 
 def test_every_python_snippet_is_run() -> None:
-    assert README.count("```python") == len(SNIPPETS) == 5
+    assert README.count("```python") == len(SNIPPETS) == 6
 
 
 def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[int, subprocess.Popen[str]]) -> None:
@@ -82,6 +82,10 @@ def test_requests_subscriptions_and_streams(gateway: tuple[int, subprocess.Popen
 
 def test_pipeline_alone() -> None:
     assert run(SNIPPETS["pipeline"]) == ""
+
+
+def test_refusals_are_heard_of() -> None:
+    assert run(SNIPPETS["denied"]).splitlines() == ["consent-override at metadata.consent_override", "1 deny"]
 
 
 def test_filters_and_transformers() -> None:

@@ -31,6 +31,9 @@ cdef class Intake:
     cdef public unsigned long thread    # the only thread that may use this; 0: any
     cdef public bint trusts_links       # links are trusted with the names of the sources they pass on
     cdef dict denials                   # rule: count
+    cdef dict flags                     # rule: count of messages that passed flagged
+    cdef int64_t now                    # the time last told, milliseconds
+    cdef public object auditor          # callable(now, source, id, node, subject, rule, path, denied, depth), or None
     cdef object middleware              # callable(event) -> event, None or awaitable; None when there is none
     cdef object on_deferred             # callable(awaitable, source): the middleware is async
     cdef int cause_depth                # depth for what a sync handler publishes while it runs; -1 outside
@@ -45,13 +48,16 @@ cdef class Intake:
     cdef Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil
     cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except *
     cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except *
+    cdef int _deny(self, Envelope* env, Subject* subject, Endpoint source) except -1
+    cdef int _flag(self, Envelope* env, Subject* subject, Endpoint source) except -1
+    cdef int _record(self, const Envelope* env, Endpoint source, str rule, str path, bint denied) except -1
     cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except *
     cdef void _stamp(self, Envelope* env, Endpoint source, int64_t now) noexcept nogil
     cdef int _learn_name(self, Envelope* env, Endpoint source) except -1
     cdef bint _is_new(self, Envelope* env, Endpoint source) except *
     cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except *
-    cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject,
-                                   Endpoint source) except *
+    cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source,
+                                   Scanner policed_by) except *
     cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *
     cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *
     cdef Py_ssize_t _offer(self, Endpoint endpoint, Subject* subject, Endpoint source, object event) except -1

@@ -47,6 +47,7 @@ cdef class Intake:
         self.decoder = Decoder()
         self.windows = Windows()
         self.denials = {}
+        self.flags = {}
         self.cause_depth = -1
         self.awaited = set()
         self.origin = Endpoint()
@@ -67,6 +68,7 @@ cdef class Intake:
         cdef Envelope env
         cdef Py_ssize_t at = 0
         cdef Status status = TOO_BIG
+        self.now = now
         if raw.len <= self.max_message_size:
             status = self.decoder.decode(raw, format, &env, &at)
         if status != OK:
@@ -76,6 +78,7 @@ cdef class Intake:
     cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except *:
         cdef Subject* subject = self.router.find(env.event_type)
         cdef Ingress outcome
+        self.now = now
         if subject.reserved:    # spoken to this node, never routed and never counted as a message
             if self._police(env, subject, source):
                 source.control(env)
@@ -104,19 +107,47 @@ cdef class Intake:
     cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except *:
         source.tally.taken += 1
         self.router.unknown.tally.taken += 1
-        source.refused(NULL, <int>MALFORMED, f"{reason_of(status)} at byte {at}", "")
+        reason = f"{reason_of(status)} at byte {at}"
+        self._record(NULL, source, "malformed", reason, True)
+        source.refused(NULL, <int>MALFORMED, reason, "")
         return self._count(MALFORMED, &self.router.unknown, source)
 
     cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except *:
-        """Whether the policy lets a message pass; a refusal is counted by rule and told to the source."""
-        cdef str rule
-        if self.scanner.allows(env, &self.verdict):
-            return True
-        rule = self.scanner.rule_name(&self.verdict)
+        """Whether the policy lets a message pass; a refusal is counted by rule, recorded, and told to the source."""
+        cdef bint allowed = self.scanner.allows(env, &self.verdict)
+        if not allowed:
+            self._deny(env, subject, source)
+        elif self.verdict.flagged:
+            self._flag(env, subject, source)
+        return allowed
+
+    cdef int _deny(self, Envelope* env, Subject* subject, Endpoint source) except -1:
+        cdef str rule = self.scanner.rule_name(&self.verdict)
+        cdef str path = self.scanner.path()
         if not subject.reserved:
             self.denials[rule] = self.denials.get(rule, 0) + 1
-        source.refused(env, <int>DENIED, rule, self.scanner.path())
-        return False
+        self._record(env, source, rule, path, True)
+        return source.refused(env, <int>DENIED, rule, path)
+
+    cdef int _flag(self, Envelope* env, Subject* subject, Endpoint source) except -1:
+        """Counts and records a message that passes, but matched a rule that only flags."""
+        cdef str rule = self.scanner.rules[self.verdict.flag_rule]
+        if not subject.reserved:
+            self.flags[rule] = self.flags.get(rule, 0) + 1
+        return self._record(env, source, rule, self.scanner.path(), False)
+
+    cdef int _record(self, const Envelope* env, Endpoint source, str rule, str path, bint denied) except -1:
+        """Tells the auditor what the policy said; `env` is NULL for what could not be decoded."""
+        cdef str node = "", id = "", subject = ""
+        if self.auditor is None:
+            return 0
+        if env != NULL:
+            node = env.source_node.ptr[:env.source_node.len].decode()
+            subject = env.event_type.ptr[:env.event_type.len].decode()
+            if env.source_node.len and (env.epoch or env.seq):
+                id = f"{node}:{env.epoch}:{env.seq}"
+        self.auditor(self.now, source, id, node, subject, rule, path, denied, env.depth if env != NULL else 0)
+        return 0
 
     cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except *:
         """Why an allowed message does not go on: expired, looped or duplicate; ROUTED when it does."""
@@ -159,6 +190,7 @@ cdef class Intake:
 
     cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except *:
         cdef StreamEvent event = event_from(env, self.decoder)
+        cdef Scanner policed_by = self.scanner
         cdef object result
         try:
             result = self.middleware(event)
@@ -167,9 +199,9 @@ cdef class Intake:
             raise
         if not hasattr(result, "__await__"):
             if source.undecided == 0:
-                return self._after_middleware(result, event, subject, source)
+                return self._after_middleware(result, event, subject, source, policed_by)
             result = settled(result)    # earlier messages of this source still wait: keep its order
-        deferred = self._deferred(result, event, source)
+        deferred = self._deferred(result, event, source, policed_by)
         self.undecided += 1
         source.undecided += 1
         try:
@@ -183,7 +215,7 @@ cdef class Intake:
             raise
         return UNDECIDED
 
-    async def _deferred(self, result, StreamEvent event, Endpoint source):
+    async def _deferred(self, result, StreamEvent event, Endpoint source, Scanner policed_by):
         """Waits for async filters and transformers, then takes the message up where it was left."""
         try:
             passed = await result
@@ -194,11 +226,15 @@ cdef class Intake:
             raise
         self.undecided -= 1
         source.undecided -= 1
-        outcome = self._after_middleware(passed, event, self.router.find(event.env.event_type), source)
+        outcome = self._after_middleware(passed, event, self.router.find(event.env.event_type), source, policed_by)
         return INGRESS_NAMES[<int>outcome]
 
-    cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source) except *:
-        """Routes what filters and transformers let pass; what they may have rewritten is policed again."""
+    cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source,
+                                   Scanner policed_by) except *:
+        """Routes what filters and transformers let pass; what they may have rewritten is policed again.
+
+        So is what has waited for them while another policy came into force.
+        """
         cdef Envelope env
         cdef Py_ssize_t at = 0
         cdef Status status
@@ -207,7 +243,8 @@ cdef class Intake:
         if result is None:
             source.refused(&event.env, <int>FILTERED, "filtered", "")
             return self._count(FILTERED, subject, source)
-        if result is event and not event.changed and event.raw is not None:     # the very bytes that were policed
+        if result is event and not event.changed and event.raw is not None and policed_by is self.scanner:
+            # the very bytes that were policed
             return self._count(self._reached(&event.env, subject, source, event), subject, source)
         event = result
         try:
@@ -218,7 +255,9 @@ cdef class Intake:
             return self._count(FILTERED, subject, source)
         status = self.decoder.decode(bytes_span(message), PROTO, &env, &at)
         if status != OK:
-            source.refused(NULL, <int>MALFORMED, f"after a transformer: {reason_of(status)}", "")
+            reason = f"after a transformer: {reason_of(status)}"
+            self._record(NULL, source, "malformed", reason, True)
+            source.refused(NULL, <int>MALFORMED, reason, "")
             return self._count(MALFORMED, subject, source)
         rewritten = self.router.find(env.event_type)
         if rewritten.reserved:

@@ -141,9 +141,11 @@ cdef class Scanner(PayloadScanner):
         if not self.scan(env, active):
             self.verdict.rule = self.rule_count + 2
             self.place.root = NOWHERE
+            self.place.depth = 0
         elif self.verdict.rule < 0 and self.opaque_denied and env.payload_kind == OPAQUE_BYTES:
             self.verdict.rule = self.rule_count
             self.place.root = AT_DATA
+            self.place.depth = 0
         verdict[0] = self.verdict
         return self.verdict.rule < 0
 
@@ -164,6 +166,8 @@ cdef class Scanner(PayloadScanner):
             if not self.verdict.flagged or rule < self.verdict.flag_rule:
                 self.verdict.flagged = True
                 self.verdict.flag_rule = rule
+                if self.verdict.rule < 0:       # the place of a denial stays
+                    self.note_place()
 
     # -- the envelope ------------------------------------------------------------------------------------------------
 
@@ -362,7 +366,10 @@ cdef class Scanner(PayloadScanner):
         return "" if verdict.rule < 0 else self.rules[verdict.rule]
 
     cdef str path(self):
-        """Where the last refusal was: `metadata.mode`, `data.steps[2].mode`, `event_type`; empty for the whole message."""
+        """Where the last refusal was, or the flag of what passed: `metadata.mode`, `data.steps[2].mode`, `event_type`.
+
+        Empty for the whole message.
+        """
         return self.path_text()
 
     cdef _face(self, bytes raw, Format format):

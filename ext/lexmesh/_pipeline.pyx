@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from lexmesh._buffer cimport Buffer, release
-from lexmesh._codec cimport StreamEvent
+from lexmesh._codec cimport StreamEvent, event_from
 from lexmesh._envelope cimport JSON, PROTO, Envelope
 from lexmesh._fields cimport encode_fields
 from lexmesh._intake cimport Intake
@@ -114,6 +114,7 @@ cdef class Core(Intake):
             self._decode_own(span(out.ptr, out.len), &env)
             subject = self.router.find(env.event_type)
             self.origin.seq = env.seq
+            self.now = now
             self.origin.tally.taken += 1
             subject.tally.taken += 1
             if self._police(&env, subject, self.origin):
@@ -156,6 +157,24 @@ cdef class Core(Intake):
         """
         return outcome_name(self.take(bytes_span(message), JSON if format == "json" else PROTO, source, now))
 
+    def announce(self, list endpoints not None, StreamEvent event not None):
+        """Hands an event of a reserved type to handlers of this process: neither policed nor routed.
+
+        Args:
+            endpoints: the handlers' endpoints.
+            event: this node's own.
+        """
+        cdef Envelope env
+        cdef Py_ssize_t at = 0
+        cdef bytes message = event.to_proto()
+        cdef Status status = self.decoder.decode(bytes_span(message), PROTO, &env, &at)
+        cdef Endpoint endpoint
+        if status != OK:
+            raise malformed(status, at)
+        event = event_from(&env, self.decoder)
+        for endpoint in endpoints:
+            self._offer(endpoint, &self.router.control, self.origin, event)
+
     def set_middleware(self, middleware, on_deferred):
         """Puts filters and transformers between policing and routing; None takes them away."""
         self.middleware = middleware
@@ -185,7 +204,8 @@ cdef class Core(Intake):
             endpoints: every endpoint there has been that may still hold messages.
 
         Returns:
-            A dict of plain numbers: taken, undecided, ingress, egress, denied_by_rule, subjects, balanced.
+            A dict of plain numbers: taken, undecided, ingress, egress, denied_by_rule, flagged_by_rule,
+            subjects, balanced.
         """
         cdef Tally total = self.router.total()
         cdef uint64_t in_flight = 0
@@ -198,6 +218,7 @@ cdef class Core(Intake):
             "ingress": ingress_counts(&total),
             "egress": egress_counts(&total, in_flight),
             "denied_by_rule": dict(self.denials),
+            "flagged_by_rule": dict(self.flags),
             "subjects": self.router.subjects(),
             "balanced": bool(balances(&total, self.undecided, in_flight)),
         }

@@ -69,10 +69,17 @@ def mesh_start(
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
     node_id: NodeId = None,
     policy: PolicyFile = None,
+    audit_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append a record of each refused message, one JSON object a line."),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="How much to log on stderr.")] = "warning",
     as_json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON objects.")] = False,
 ) -> int:
-    """Run a gateway until Ctrl-C or SIGTERM, then drain it; GET /health and /metrics answer on the same port."""
+    """Run a gateway until Ctrl-C or SIGTERM, then drain it; GET /health and /metrics answer on the same port.
+
+    SIGHUP reads the policy file again: a bad one is said on stderr, and the policy in force stays.
+    """
     from ..transports.loop import run  # noqa: PLC0415
     from .gateway import configured, serve  # noqa: PLC0415
 
@@ -84,6 +91,7 @@ def mesh_start(
             "enable_redis": False if no_redis else None,
             "node_id": node_id,
             "policy_file": policy,
+            "audit_file": audit_file,
         },
     )
     return run(serve(settings, log_level=log_level, as_json=as_json))
@@ -135,7 +143,7 @@ def sub(
 
 @policy_app.command("check")
 def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy (TOML).")]) -> int:
-    """Validate a policy file."""
+    """Validate a policy file and print its digest, before a gateway gets it by start or SIGHUP."""
     from .policy import check_policy  # noqa: PLC0415
 
     return check_policy(file)

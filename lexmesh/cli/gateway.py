@@ -1,4 +1,4 @@
-"""``lexmesh mesh start``: a gateway until SIGINT or SIGTERM, then a clean drain."""
+"""``lexmesh mesh start``: a gateway until SIGINT or SIGTERM, then a clean drain; SIGHUP reloads its policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import orjson
 from ..config import MeshConfig
 from ..errors import ConfigError
 from ..metrics import HEALTH_CONTENT_TYPE, METRICS_CONTENT_TYPE, health_json, prometheus_text
-from ..nsr import NsrPolicy
+from ..transports.loop import reload_on_hangup
 from ..transports.websocket import WebSocketServer
 from .exits import OK
 from .signals import on_termination
@@ -59,11 +59,12 @@ async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
         TransportError: the address cannot be listened on.
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    policy = NsrPolicy.default() if config.policy_file is None else NsrPolicy.load(config.policy_file)
-    server = WebSocketServer(config.node_id, config.host, config.websocket_port, config=config, policy=policy)
+    logging.getLogger("lexmesh.policy").setLevel(logging.INFO)  # whoever asks for a reload wants to hear of it
+    server = WebSocketServer(config.node_id, config.host, config.websocket_port, config=config)
     _add_pages(server)
     stop = asyncio.Event()
     on_termination(lambda _signal: stop.set())
+    reload_on_hangup(server)
     await server.start()
     _tell_listening(config, server.port, as_json)
     await stop.wait()

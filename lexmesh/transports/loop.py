@@ -16,11 +16,12 @@ FAST_LOOP = "winloop" if sys.platform == "win32" else "uvloop"
 T = TypeVar("T")
 
 
-class Startable(Protocol):
-    """What can be started and drained."""
+class Server(Protocol):
+    """What can be started and drained, and follows a policy."""
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
+    async def reload_policy(self) -> bool: ...
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -32,10 +33,26 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     return cast(T, fast_loop.run(main))
 
 
-async def until_signal(server: Startable) -> None:
-    """Starts a server and drains it at SIGINT or SIGTERM."""
+def reload_on_hangup(server: Server) -> None:
+    """Has the running loop reload a server's policy at SIGHUP, which then ends the process no more."""
+    if not hasattr(signal, "SIGHUP"):  # Windows
+        return
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[bool]] = set()  # the loop itself holds tasks by weak references only
+
+    def reload() -> None:
+        task = loop.create_task(server.reload_policy())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+async def until_signal(server: Server) -> None:
+    """Starts a server and drains it at SIGINT or SIGTERM; SIGHUP reloads its policy."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
+    reload_on_hangup(server)
     await server.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked.set)
@@ -45,7 +62,7 @@ async def until_signal(server: Startable) -> None:
         await server.stop()
 
 
-def run_until_signal(server: Startable) -> None:
+def run_until_signal(server: Server) -> None:
     """Runs a server in a plain script until SIGINT or SIGTERM; a server that cannot start ends it with one line."""
     try:
         run(until_signal(server))

@@ -22,9 +22,11 @@ from lexmesh.config import MeshConfig
 from lexmesh.errors import PortInUseError, TransportError
 from lexmesh.nsr import NsrPolicy
 from lexmesh.pipeline import Outcome, StreamPipeline, check_handler
+from lexmesh.store.audit_file import AuditFile
 from lexmesh.transports import handshake
 from lexmesh.transports.gateway_protocol import GatewayProtocol
 from lexmesh.transports.loop import run_until_signal
+from lexmesh.transports.policy_reload import PolicyReloader
 from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.session import Session
 from lexmesh.transports.turn import TurnFlusher
@@ -48,7 +50,7 @@ class WebSocketServer:
         host: address to listen on; the configuration's when None (127.0.0.1 unless configured).
         port: TCP port, 0 for any free one; the configuration's when None.
         config: limits and overflow policy; from the environment when None.
-        policy: the consent policy; the configured file or the default policy when None.
+        policy: the consent policy; the configured file, which can be reloaded, or the default policy when None.
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class WebSocketServer:
         self.node_id = node_id or self.config.node_id
         self.host = self.config.host if host is None else host
         self.port = self.config.websocket_port if port is None else port
-        if policy is None and self.config.policy_file is not None:
-            policy = NsrPolicy.load(self.config.policy_file)
+        policy_file = self.config.policy_file if policy is None else None
+        if policy_file is not None:
+            policy = NsrPolicy.load(policy_file)
         self._started_ms = now_ms()
         self.pipeline = StreamPipeline(
             self.node_id,
@@ -74,8 +77,11 @@ class WebSocketServer:
             max_recursion_depth=self.config.max_recursion_depth,
             max_message_size=self.config.max_message_size,
             now=now_ms,
+            audit_ring=self.config.audit_ring,
         )
         self.core = self.pipeline.core
+        self._reloader = PolicyReloader(self.pipeline, policy_file)
+        self._audit_file = _audit_file_of(self.config, self.pipeline)
         self.flusher: TurnFlusher
         self._protocol = GatewayProtocol(self.core, self.node_id)
         self._pages: dict[str, handshake.Page] = {}
@@ -120,6 +126,8 @@ class WebSocketServer:
             raise TransportError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from None
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = loop.create_task(self._sweep())
+        if self._audit_file is not None:
+            await self._audit_file.start()
 
     async def stop(self, seconds: float | None = None) -> None:
         """Drains and closes: nothing new comes in, what was taken in goes out, clients are told 1001.
@@ -144,6 +152,16 @@ class WebSocketServer:
         for session in sessions:
             session.close(1001, "going away")
         await asyncio.gather(*(session.ended.wait() for session in sessions))
+        if self._audit_file is not None:
+            await self._audit_file.stop(seconds)
+
+    async def reload_policy(self) -> bool:
+        """Puts the configured policy file in force as it is now; on any failure the policy in force stays.
+
+        Returns:
+            Whether what is in the file is in force now; what happened is logged either way.
+        """
+        return await self._reloader.reload()
 
     async def serve_forever(self) -> None:
         """Starts, and serves until cancelled."""
@@ -151,7 +169,7 @@ class WebSocketServer:
             await asyncio.Event().wait()
 
     def run(self) -> None:
-        """Serves until SIGINT or SIGTERM, then drains; for plain scripts."""
+        """Serves until SIGINT or SIGTERM, then drains; SIGHUP reloads the policy. For plain scripts."""
         run_until_signal(self)
 
     async def __aenter__(self) -> Self:
@@ -167,7 +185,8 @@ class WebSocketServer:
         """Calls a handler with the data of every event on a subject.
 
         Args:
-            subject: an event type; `*` stands for one token, `>` at the end for the rest.
+            subject: an event type; `*` stands for one token, `>` at the end for the rest. `_lexmesh.denied` is what
+                this node refuses, for handlers of this process only.
             handler: callable(data, websocket) or callable(data), sync or async. A dict it returns is sent back to
                 where the event came from, with `reply_to` set to the event's id.
 
@@ -316,6 +335,12 @@ class WebSocketServer:
             for session in list(self._sessions):
                 if session.outbox.too_old():
                     session.outbox.give_up()
+
+
+def _audit_file_of(config: MeshConfig, pipeline: StreamPipeline) -> AuditFile | None:
+    if config.audit_file is None:
+        return None
+    return AuditFile(pipeline.audit, config.audit_file, config.audit_file_bytes, config.audit_files)
 
 
 def _takes_websocket(handler: Callable[..., Any]) -> bool:

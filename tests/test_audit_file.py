@@ -1,0 +1,200 @@
+"""The audit on disk: every record of a gateway, whatever the disk does to it."""
+
+import asyncio
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_ws import RawClient, eventually, gateway, text
+
+from lexmesh.nsr.audit import Audit
+from lexmesh.store.audit_file import MOST_WAITING, AuditFile
+from lexmesh.transports.gateway_protocol import MAX_DENIED_IN_A_ROW
+
+SECRET = "swordfish"
+DENIED = {"type": "a", "metadata": {"note": f"force {SECRET}"}, "data": {"words": SECRET}}
+FIELDS = ["time", "id", "source", "link", "subject", "rule", "path", "action", "policy"]
+
+
+def records_in(*paths: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def files_in(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir())
+
+
+def read_lines(pipe: Path, count: int) -> int:
+    """Reads so many lines of a pipe, or up to its end."""
+    with pipe.open("rb") as reader:
+        return sum(1 for _, _ in zip(range(count), reader, strict=False))
+
+
+def note(audit: Audit, count: int = 1) -> None:
+    for number in range(count):
+        audit.record(
+            number, id="", source="", link="", subject="a", rule="r", path=f"metadata.{number}", denied=True, policy="d"
+        )
+
+
+async def test_a_gateway_writes_each_refusal_and_never_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "audit.ndjson"
+    async with gateway(audit_file=path) as server:
+        assert path.exists(), "made at the start"
+        client = await RawClient.connect(server.port)
+        client.send(text({**DENIED, "id": "sensor:3:9"}), text(b'{"type":"a","data":"swordfish}'), text({"type": "b"}))
+        await client.flush()
+        await eventually(lambda: len(records_in(path)) == 2)  # while it runs, not only at its end
+        host, port = client.writer.get_extra_info("sockname")
+        await client.aclose()
+    first, second = records_in(path)
+    assert list(first) == FIELDS
+    assert abs(first["time"] - second["time"]) < 60_000
+    assert first["time"] > 1_700_000_000_000
+    assert (first["id"], first["source"], first["link"]) == ("sensor:3:9", "sensor", f"{host}:{port}")
+    assert (first["rule"], first["path"], first["action"]) == ("marker-metadata", "metadata.note", "deny")
+    assert first["policy"] == server.pipeline.policy.digest
+    assert (second["rule"], second["link"]) == ("malformed", f"{host}:{port}")
+    assert SECRET not in path.read_text()
+    assert [record._asdict() for record in server.pipeline.audit.recent()] == [first, second]
+
+
+async def test_what_was_refused_last_is_on_disk_when_the_gateway_has_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "audit.ndjson"
+    async with gateway(audit_file=path) as server:
+        for _ in range(500):
+            server.publish("a", metadata={"note": "force"})
+    assert len(records_in(path)) == 500
+    assert server.pipeline.audit.lost == 0
+
+
+async def test_a_flood_is_written_in_whole_and_rotated(tmp_path: Path) -> None:
+    path = tmp_path / "audit.ndjson"
+    async with gateway(audit_file=path, audit_file_bytes=100_000, audit_files=9) as server:
+        clients = [await RawClient.connect(server.port) for _ in range(3)]
+        for client in clients:
+            client.send(*[text(DENIED)] * (MAX_DENIED_IN_A_ROW + 5))
+        for client in clients:
+            assert await client.closed() == 1008
+            await client.aclose()
+    files = files_in(tmp_path)
+    assert len(files) > 3
+    assert all(file.stat().st_size <= 100_000 for file in files)
+    assert len(records_in(*files)) == server.pipeline.audit.total == 3 * (MAX_DENIED_IN_A_ROW + 1)
+    assert server.pipeline.audit.lost == 0
+
+
+async def test_a_disk_that_fails_stops_nothing_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with gateway(audit_file="/dev/full") as server:
+        client = await RawClient.connect(server.port)
+        for _ in range(3):
+            client.send(text(DENIED), text({"type": "b"}))
+            receipt = await client.flush()
+        assert (receipt["denied"], receipt["unroutable"]) == (3, 3)
+        await eventually(lambda: server.pipeline.audit.lost == 3)
+        await client.aclose()
+    assert server.ledger()["audit"] == {"total": 3, "lost": 3, "unheard": 0}
+    warnings = [found.getMessage() for found in caplog.records if found.name == "lexmesh.audit"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("audit file /dev/full: no space left on device; ")
+
+
+async def test_a_file_that_cannot_be_opened_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "none" / "audit.ndjson"
+    async with gateway(audit_file=path) as server:
+        assert [found.getMessage() for found in caplog.records if found.levelno >= logging.WARNING] == [
+            f"audit file {path}: no such file or directory; 0 records lost to it so far"
+        ]
+        path.parent.mkdir()
+        server.publish("a", metadata={"note": "force"})
+    assert len(records_in(path)) == 1
+
+
+async def test_a_disk_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    audit = Audit()
+    file = AuditFile(audit, pipe, 1 << 20, 1)
+    await file.start()
+    note(audit, 5000)  # more than a pipe takes
+    await asyncio.sleep(0)
+    await eventually(lambda: not file._waiting)
+    note(audit, MOST_WAITING + 70)  # returns, though nobody reads
+    assert (audit.total, audit.lost) == (5000 + MOST_WAITING + 70, 70)
+    read, _ = await asyncio.gather(asyncio.to_thread(read_lines, pipe, 5000 + MOST_WAITING), file.stop(60))
+    assert read == 5000 + MOST_WAITING
+    assert audit.lost == 70
+
+
+async def test_what_a_hanging_disk_has_not_taken_at_the_end_is_counted(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    audit = Audit()
+    file = AuditFile(audit, pipe, 1 << 20, 1)
+    await file.start()
+    note(audit, 5000)
+    await eventually(lambda: not file._waiting)
+    note(audit, 30)
+    await file.stop(0.01)
+    assert audit.lost == 30
+    assert await asyncio.to_thread(read_lines, pipe, 5000) == 5000
+    await eventually(lambda: file._task is None)
+    await file.stop(1)
+
+
+async def test_a_gateway_can_be_started_again(tmp_path: Path) -> None:
+    path = tmp_path / "audit.ndjson"
+    async with gateway(audit_file=path) as server:
+        server.publish("a", metadata={"note": "force"})
+        await server.stop()
+        server.publish("a", metadata={"note": "force"})
+        await server.start()
+    assert len(records_in(path)) == 2
+
+
+async def test_the_audit_is_not_for_clients(tmp_path: Path) -> None:
+    async with gateway(audit_file=tmp_path / "audit.ndjson") as server:
+        heard: list[Any] = []
+        server.register_handler("_lexmesh.denied", lambda data, websocket: heard.append((data, websocket)))
+        spy, client = await RawClient.connect(server.port), await RawClient.connect(server.port)
+        await spy.subscribe(">")
+        for subject in ("_lexmesh.denied", "_lexmesh.>"):
+            spy.send(text({"type": "_lexmesh.subscribe", "data": {"subjects": [subject]}}))
+            assert (await spy.json())["type"] == "_lexmesh.error"
+        spy.send(text({"type": "_lexmesh.denied", "data": {"rule": "forged"}}))
+        assert "reserved" in (await spy.json())["data"]["reason"]
+        client.send(text(DENIED), text({"type": "end"}))
+        assert (await spy.json())["type"] == "end"
+        await eventually(lambda: heard)
+        assert [(data["rule"], websocket) for data, websocket in heard] == [("marker-metadata", None)]
+        for path in ("/audit", "/denied", "/health"):
+            plain = await RawClient.connect(server.port, headers={"Upgrade": "", "Connection": "close"}, path=path)
+            assert plain.status == 404
+            await plain.aclose()
+        await spy.aclose()
+        await client.aclose()
+
+
+async def test_handlers_that_hear_of_refusals_may_be_slow_and_may_fail(tmp_path: Path) -> None:
+    async with gateway() as server:
+        alerts: list[Any] = []
+
+        async def alert(event: Any) -> None:
+            await asyncio.sleep(0)
+            server.publish("system_alert", {"rule": event.data["rule"]})
+            raise RuntimeError("on purpose")
+
+        server.subscribe("_lexmesh.denied", alert)
+        server.subscribe("system_alert", lambda event: alerts.append(event.depth))
+        client = await RawClient.connect(server.port)
+        client.send(*[text(DENIED)] * 20, text({"type": "b"}))
+        assert (await client.flush())["taken"] == 21
+        await eventually(lambda: len(alerts) == 20)
+        assert set(alerts) == {2}
+        await eventually(lambda: server.ledger()["egress"]["failed"] == 20)
+        await client.aclose()
