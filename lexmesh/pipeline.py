@@ -17,6 +17,7 @@ from lexmesh._handlers import HandlerEndpoint, cause_depth
 from lexmesh._pipeline import Core
 from lexmesh._reading import StreamData
 from lexmesh._router import Endpoint
+from lexmesh.errors import DeniedError
 from lexmesh.events import EventType
 from lexmesh.failures import FailureLog
 from lexmesh.middleware import Filter, Middleware, Transformer
@@ -80,6 +81,9 @@ class StreamPipeline:
         max_recursion_depth: messages with more causation and forwarding hops are refused as looped.
         max_message_size: bytes; larger messages are refused as malformed.
         now: reads the time in milliseconds for the interval between failure reports; None: each is reported.
+
+    Attributes:
+        on_answer_denied: callable(source, request, error), told of a handler's answer that the policy refused.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class StreamPipeline:
         self._failures = FailureLog(self.core, now)
         self._middleware = Middleware(self._failures)
         self._handlers: list[HandlerEndpoint] = []
+        self.on_answer_denied: Callable[[Endpoint, StreamEvent, DeniedError], None] | None = None
         self._spawn: Spawn | None = None
         self._defer: Callable[[Awaitable[Any], Endpoint], None] | None = None
 
@@ -137,7 +142,8 @@ class StreamPipeline:
 
         Args:
             subject: an event or data type; `*` stands for one token, `>` at the end for the rest.
-            handler: callable(event), sync or async. A dict it returns is sent back to where the event came from.
+            handler: callable(event), sync or async. A dict it returns is sent back to where the event came from; one
+                that the policy refuses is not: it is counted as denied and published as `system_error`.
 
         Raises:
             SubjectError: if the subject is not a pattern.
@@ -246,9 +252,17 @@ class StreamPipeline:
         """Sends a handler's dict back; anything else that handlers return is theirs."""
         if isinstance(result, dict) and source is not self.core.origin:
             try:
-                self.core.reply(source, event, result, event.timestamp)
+                status = self.core.reply(source, event, result, event.timestamp)
             except (TypeError, ValueError) as error:
                 self._failures.report_error("reply", error, event)
+                return
+            if status == "denied" and (refusal := self.core.last_refusal):
+                self._deny_answer(source, event, DeniedError(*refusal))
+
+    def _deny_answer(self, source: Endpoint, event: StreamEvent, error: DeniedError) -> None:
+        self._failures.report_error("reply", error, event)
+        if self.on_answer_denied is not None:
+            self.on_answer_denied(source, event, error)
 
 
 class LexAmorisComputePipeline(StreamPipeline):

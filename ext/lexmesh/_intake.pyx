@@ -75,7 +75,6 @@ cdef class Intake:
 
     cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except *:
         cdef Subject* subject = self.router.find(env.event_type)
-        cdef Ingress outcome
         if subject.reserved:    # spoken to this node, never routed and never counted as a message
             if self._police(env, subject, source):
                 source.control(env)
@@ -84,6 +83,10 @@ cdef class Intake:
         subject.tally.taken += 1
         if not self._police(env, subject, source):
             return self._count(DENIED, subject, source)
+        return self._admit_policed(env, subject, source, now)
+
+    cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except *:
+        cdef Ingress outcome
         if source.nameless and env.source_node.len:
             self._learn_name(env, source)
         outcome = self._refusal(env, source, now)
