@@ -2,33 +2,19 @@ from typing import Any, Final
 
 from picows import WSTransport
 
-from lexmesh._backlog import Backlog
 from lexmesh._pipeline import Core
+from lexmesh._sender import Sender
 
 OVERFLOW_POLICIES: Final[tuple[str, ...]]
 
-class Outbox(Backlog):
+class Outbox(Sender):
     owner: Any
-    format: int
     congested: bool
     def __init__(self, core: Core, owner: object, overflow: str, limit: int, age_limit: int) -> None: ...
     def open(self, transport: WSTransport, proto: bool, masked: bool, epoch: int) -> None: ...
     def close(self, reason: int = ...) -> None: ...
     def identify(self, name: str, echo: bool) -> None: ...
     def send(self, event_type: str, data: Any = None, *, reply_to: str = "") -> str: ...
-    def publish(
-        self,
-        event_type: str,
-        data: Any,
-        metadata: dict[str, str] | None,
-        target_node: str,
-        now: int,
-        ttl: int | None,
-        priority: int,
-        reply_to: str,
-        depth: int,
-    ) -> str: ...
-    def publish_json(self, event_type: str, line: bytes, metadata: dict[str, str] | None, now: int) -> str: ...
     def flush(self) -> None: ...
     def writable(self) -> None: ...
     def too_old(self) -> bool: ...

@@ -153,7 +153,8 @@ class MeshConfig(BaseSettings):
     # file descriptor each: see `ulimit -n`.
     max_connections: int = Field(default=10_000, ge=1, le=1_000_000)
 
-    # Consent policy (TOML), default None: the one that ships with lexmesh. In a config file, relative to that file.
+    # Consent policy (TOML), default None: the one that ships with lexmesh. Clients and servers alike police with it
+    # what they send and what they get. In a config file, relative to that file.
     # A gateway reads it again at SIGHUP.
     policy_file: Path | None = None
 

@@ -17,6 +17,7 @@ from lexmesh._handlers import HandlerEndpoint, cause_depth
 from lexmesh._pipeline import Core
 from lexmesh._reading import StreamData
 from lexmesh._router import Endpoint
+from lexmesh.errors import DeniedError
 from lexmesh.events import EventType
 from lexmesh.failures import FailureLog
 from lexmesh.middleware import Filter, Middleware, Transformer
@@ -94,6 +95,7 @@ class StreamPipeline:
     Attributes:
         audit: what the policy refused or flagged; see `nsr.audit`.
         reloads: policies that were put in force since the start, and that could not be, as `ok` and `failed`.
+        on_answer_denied: callable(source, request, error), told of a handler's answer that the policy refused.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class StreamPipeline:
         self._failures = FailureLog(self.core, now)
         self._middleware = Middleware(self._failures)
         self._handlers: list[HandlerEndpoint] = []
+        self.on_answer_denied: Callable[[Endpoint, StreamEvent, DeniedError], None] | None = None
         self._spawn: Spawn | None = None
         self._defer: Callable[[Awaitable[Any], Endpoint], None] | None = None
 
@@ -158,7 +161,8 @@ class StreamPipeline:
         Args:
             subject: an event or data type; `*` stands for one token, `>` at the end for the rest. `_lexmesh.denied`
                 is what this node refuses; its data is an AuditRecord as a dict.
-            handler: callable(event), sync or async. A dict it returns is sent back to where the event came from.
+            handler: callable(event), sync or async. A dict it returns is sent back to where the event came from; one
+                that the policy refuses is not: it is counted as denied and published as `system_error`.
 
         Raises:
             SubjectError: if the subject is not a pattern.
@@ -324,9 +328,17 @@ class StreamPipeline:
         """Sends a handler's dict back; anything else that handlers return is theirs."""
         if isinstance(result, dict) and source is not self.core.origin:
             try:
-                self.core.reply(source, event, result, event.timestamp)
+                status = self.core.reply(source, event, result, event.timestamp)
             except (TypeError, ValueError) as error:
                 self._failures.report_error("reply", error, event)
+                return
+            if status == "denied" and (refusal := self.core.last_refusal):
+                self._deny_answer(source, event, DeniedError(*refusal))
+
+    def _deny_answer(self, source: Endpoint, event: StreamEvent, error: DeniedError) -> None:
+        self._failures.report_error("reply", error, event)
+        if self.on_answer_denied is not None:
+            self.on_answer_denied(source, event, error)
 
 
 class LexAmorisComputePipeline(StreamPipeline):

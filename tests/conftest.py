@@ -66,6 +66,16 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture
+def lax_file(tmp_path: Path) -> str:
+    """A policy that refuses nothing, so that the gateway is the one that does."""
+    from lax_policy import LAX_TOML  # not before the package under test has been settled
+
+    file = tmp_path / "lax.toml"
+    file.write_text(LAX_TOML)
+    return str(file)
+
+
 @pytest.fixture(scope="session")
 def internode(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     """Google's own message classes, by name."""

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from raw_ws import RawClient, eventually, gateway, text
 
+from lexmesh import WebSocketServer
+from lexmesh.errors import DeniedError
 from lexmesh.nsr.audit import Audit
 from lexmesh.store.audit_file import MOST_WAITING, AuditFile
 from lexmesh.transports.gateway_protocol import MAX_DENIED_IN_A_ROW
@@ -40,6 +42,11 @@ def note(audit: Audit, count: int = 1) -> None:
         )
 
 
+def refuse_one(server: WebSocketServer) -> None:
+    with pytest.raises(DeniedError):
+        server.publish("a", metadata={"note": "force"})
+
+
 async def test_a_gateway_writes_each_refusal_and_never_the_text(tmp_path: Path) -> None:
     path = tmp_path / "audit.ndjson"
     async with gateway(audit_file=path) as server:
@@ -66,7 +73,7 @@ async def test_what_was_refused_last_is_on_disk_when_the_gateway_has_stopped(tmp
     path = tmp_path / "audit.ndjson"
     async with gateway(audit_file=path) as server:
         for _ in range(500):
-            server.publish("a", metadata={"note": "force"})
+            refuse_one(server)
     assert len(records_in(path)) == 500
     assert server.pipeline.audit.lost == 0
 
@@ -111,7 +118,7 @@ async def test_a_file_that_cannot_be_opened_is_told_at_the_start(
             f"audit file {path}: no such file or directory; 0 records lost to it so far"
         ]
         path.parent.mkdir()
-        server.publish("a", metadata={"note": "force"})
+        refuse_one(server)
     assert len(records_in(path)) == 1
 
 
@@ -150,9 +157,9 @@ async def test_what_a_hanging_disk_has_not_taken_at_the_end_is_counted(tmp_path:
 async def test_a_gateway_can_be_started_again(tmp_path: Path) -> None:
     path = tmp_path / "audit.ndjson"
     async with gateway(audit_file=path) as server:
-        server.publish("a", metadata={"note": "force"})
+        refuse_one(server)
         await server.stop()
-        server.publish("a", metadata={"note": "force"})
+        refuse_one(server)
         await server.start()
     assert len(records_in(path)) == 2
 

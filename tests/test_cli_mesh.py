@@ -36,11 +36,11 @@ def test_clients_of_a_stopping_gateway_learn_that_it_goes_away() -> None:
         assert b"1001" in sub.line(of="stderr", having=b"disconnected")
 
 
-def test_health_and_metrics_on_the_same_port() -> None:
+def test_health_and_metrics_on_the_same_port(lax_file: str) -> None:
     with gateway("--node-id", "edge-1") as running:
         health = orjson.loads(running.get("/health"))
         assert (health["healthy"], health["node_id"], health["status"]) == (True, "edge-1", "active")
-        lexmesh("pub", running.url, "climate_control", given=b"1\n2\n")
+        lexmesh("pub", running.url, "climate_control", "--policy", lax_file, given=b"1\n2\n")
         samples = {
             (sample.name, *sample.labels.values()): sample.value
             for family in text_string_to_metric_families(running.get("/metrics").decode())

@@ -52,19 +52,59 @@ def test_a_line_that_is_too_long_does_not_break_the_connection() -> None:
         assert (summary(result)["sent"], summary(result)["lost"], summary(result)["reconnects"]) == (2, 0, 0)
 
 
-def test_denied_and_unroutable_messages_are_counted_and_no_failure() -> None:
+def test_denied_lines_are_reported_before_they_leave_and_the_rest_goes_on() -> None:
+    given = b'1\n{"consent_override":true}\n2\n[{"a":{"consent_override":"s3cr3t"}}]\n'
     with gateway() as running:
-        result = lexmesh("pub", running.url, "climate_control", "--json", given=b"1\n2\n")
-        assert result.returncode == 0
-        assert (summary(result)["denied"], summary(result)["denied_by_rule"]) == (2, {"authorization": 2})
-        result = lexmesh("pub", running.url, "nobody.listens", "--json", given=b"1\n2\n3\n")
-        assert (summary(result)["unroutable"], summary(result)["routed"]) == (3, 0)
-        text = lexmesh("pub", running.url, "climate_control", given=b"1\n").stderr.decode()
+        result = lexmesh("pub", running.url, "x", "--json", given=given)
+        assert result.returncode == 1
+        reported = [line for line in result.stderr.decode().splitlines() if "line " in line]
+        assert reported == [
+            "lexmesh: line 2: denied: consent-override at data.consent_override",
+            "lexmesh: line 4: denied: consent-override at data[0].a.consent_override",
+        ]
+        assert "s3cr3t" not in result.stderr.decode()
+        found = summary(result)
+        assert (found["sent"], found["denied"], found["denied_before_sending"], found["lost"]) == (2, 2, 2, 0)
+        assert found["denied_by_rule"] == {"consent-override": 2}
+        text = lexmesh("pub", running.url, "climate_control", given=b"1\n").stderr.decode().splitlines()[-1]
+        assert text.startswith(
+            "lexmesh: sent 0, routed 0, denied 1 (authorization 1, 1 of them before sending), unroutable 0, lost 0 in "
+        )
+        ledger = running.stop()
+        assert (ledger["taken"], ledger["ingress"]["denied"]) == (2, 0)
+
+
+def test_what_a_laxer_policy_lets_leave_the_gateway_denies(lax_file: str) -> None:
+    with gateway() as running:
+        result = lexmesh("pub", running.url, "climate_control", "--json", "--policy", lax_file, given=b"1\n2\n")
+        assert result.returncode == 1, "a denied message is a failure, wherever it was denied"
+        found = summary(result)
+        assert (found["denied"], found["denied_before_sending"]) == (2, 0)
+        assert found["denied_by_rule"] == {"authorization": 2}
+        text = lexmesh("pub", running.url, "climate_control", "--policy", lax_file, given=b"1\n").stderr.decode()
         assert text.startswith("lexmesh: sent 1, routed 0, denied 1 (authorization 1), unroutable 0, lost 0 in ")
+        environment = {"LEXMESH_POLICY_FILE": lax_file}
+        result = lexmesh("pub", running.url, "climate_control", "--json", given=b"1\n", env=environment)
+        assert summary(result)["denied_before_sending"] == 0, "the configured policy is the default"
 
 
-def test_a_gateway_that_has_had_enough_is_not_asked_again() -> None:
-    with gateway() as running, Running("pub", running.url, "climate_control", "--json") as pub:
+def test_no_such_policy(tmp_path: Path) -> None:
+    assert_one_line(lexmesh("pub", NOBODY, "--policy", "no-such-policy"), 1, "no-such-policy: No such file")
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("opaque = 3\n")
+    assert_one_line(lexmesh("pub", NOBODY, "--policy", str(wrong)), 1, "wrong.toml:1: opaque must be")
+
+
+def test_unroutable_messages_are_counted_and_no_failure() -> None:
+    with gateway() as running:
+        result = lexmesh("pub", running.url, "nobody.listens", "--json", given=b"1\n2\n3\n")
+        assert result.returncode == 0
+        assert (summary(result)["unroutable"], summary(result)["routed"]) == (3, 0)
+
+
+def test_a_gateway_that_has_had_enough_is_not_asked_again(lax_file: str) -> None:
+    command = ("climate_control", "--json", "--policy", lax_file)
+    with gateway() as running, Running("pub", running.url, *command) as pub:
         lines = b"".join(b"%d\n" % n for n in range(20_000))
         with contextlib.suppress(BrokenPipeError):
             pub.process.stdin.write(lines)

@@ -19,11 +19,11 @@ def write(path: Path, marker: str) -> None:
     path.write_text(RULE.format(marker=marker))
 
 
-def denied_by_rule(url: str, *colours: str) -> dict[str, int]:
+def denied_by_rule(url: str, *colours: str, options: tuple[str, ...] = ()) -> dict[str, int]:
     """Publishes one message for each colour; how many of them each rule refused."""
     found: dict[str, int] = {}
     for colour in colours:
-        result = lexmesh("pub", url, "-m", f"note={colour} {SECRET}", "--json", given=b'"swordfish"\n')
+        result = lexmesh("pub", url, *options, "-m", f"note={colour} {SECRET}", "--json", given=b'"swordfish"\n')
         for rule, count in orjson.loads(result.stdout)["denied_by_rule"].items():
             found[rule] = found.get(rule, 0) + count
     return found
@@ -85,26 +85,28 @@ def test_hangup_without_a_policy_file_changes_nothing() -> None:
         running.stop()
 
 
-def test_the_audit_file_is_rotated_and_set_by_the_environment(tmp_path: Path) -> None:
+def test_the_audit_file_is_rotated_and_set_by_the_environment(tmp_path: Path, lax_file: str) -> None:
+    directory = tmp_path / "audit"
+    directory.mkdir()
     env = {
-        "LEXMESH_AUDIT_FILE": str(tmp_path / "audit.ndjson"),
+        "LEXMESH_AUDIT_FILE": str(directory / "audit.ndjson"),
         "LEXMESH_AUDIT_FILE_BYTES": "4096",
         "LEXMESH_AUDIT_FILES": "2",
     }
     with gateway(env=env) as running:
-        lexmesh("pub", running.url, "-m", f"note=force {SECRET}", given=b"1\n" * 100)
+        lexmesh("pub", running.url, "--policy", lax_file, "-m", f"note=force {SECRET}", given=b"1\n" * 100)
         until(lambda: samples(running)["lexmesh_audit_records_total",] == 100, "the records")
         running.stop()
-    assert sorted(os.listdir(tmp_path)) == ["audit.ndjson", "audit.ndjson.1", "audit.ndjson.2"]
-    lines = [line for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
+    assert sorted(os.listdir(directory)) == ["audit.ndjson", "audit.ndjson.1", "audit.ndjson.2"]
+    lines = [line for path in directory.iterdir() for line in path.read_text().splitlines()]
     assert len({json.loads(line)["id"] for line in lines}) == len(lines) < 100
-    assert all(path.stat().st_size <= 4096 for path in tmp_path.iterdir())
+    assert all(path.stat().st_size <= 4096 for path in directory.iterdir())
     assert not any(SECRET in line for line in lines)
 
 
-def test_a_disk_that_is_full_stops_neither_policing_nor_the_node() -> None:
+def test_a_disk_that_is_full_stops_neither_policing_nor_the_node(lax_file: str) -> None:
     with gateway("--audit-file", "/dev/full") as running:
-        assert denied_by_rule(running.url, "force", "force") == {"marker-metadata": 2}
+        assert denied_by_rule(running.url, "force", "force", options=("--policy", lax_file)) == {"marker-metadata": 2}
         until(lambda: samples(running)["lexmesh_audit_lost_total",] == 2, "the lost records")
         assert running.stop()["audit"]["lost"] == 2
         assert running.text("stderr").count("no space left on device") == 1

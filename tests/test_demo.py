@@ -37,7 +37,7 @@ def test_something_of_each_kind_happened(result: dict[str, Any]) -> None:
         "authorization", "consent-override", "consent-withdrawn", "marker-metadata", "marker-instruction",
     }  # fmt: skip
     assert len(set(denied.values())) == 1
-    assert sum(denied.values()) == result["denied"] > 0
+    assert sum(denied.values()) == result["denied"] == result["denied_before_sending"] > 0
 
 
 def test_plain_lines_then_the_ledger() -> None:
@@ -100,7 +100,7 @@ def test_three_processes_on_loopback() -> None:
 
 
 def agreeing() -> Accounts:
-    """Final reports as a short demo would give them: 10 readings, 5 messages of the scenario, 2 of them denied."""
+    """Final reports as a short demo would give them: 10 readings, 5 steps of the scenario, 2 denied at both ends."""
     rules = {"authorization": 2}
     ledger = {
         "taken": 16,
@@ -119,12 +119,14 @@ def agreeing() -> Accounts:
         "receipt": {"taken": 10, "routed": 10, "denied": 0},
     }
     control = {
-        "sent": 5,
-        "published": 5,
+        "sent": 2,
+        "published": 2,
         "received": 11,
         "handled": {"sensor_reading": 10},
         "expected_denials": rules.copy(),
-        "receipt": {"taken": 5, "routed": 3, "denied": 2},
+        "denied_here": rules.copy(),
+        "receipt": {"taken": 2, "routed": 2, "denied": 0},
+        "unpoliced": {"sent": 3, "published": 3, "receipt": {"taken": 3, "routed": 1, "denied": 2}},
         "replies": 1,
     }
     return Accounts({"ledger": ledger, "handled": 2}, sensor, control)
@@ -145,6 +147,12 @@ CORRUPTIONS = [
     ("control", "expected_denials", "authorization"),
     ("control", "receipt", "taken"),
     ("control", "receipt", "routed"),
+    ("control", "receipt", "denied"),
+    ("control", "denied_here", "authorization"),
+    ("control", "unpoliced", "sent"),
+    ("control", "unpoliced", "published"),
+    ("control", "unpoliced", "receipt", "taken"),
+    ("control", "unpoliced", "receipt", "routed"),
     ("control", "replies"),
     ("gateway", "handled"),
     ("gateway", "ledger", "taken"),

@@ -71,3 +71,23 @@ def test_the_default_policy_has_the_five_rules() -> None:
 def test_the_digest_ignores_layout_and_explanations() -> None:
     spaced = RULE.replace("=", " = ") + 'about = "words"\n# a comment\n'
     assert NsrPolicy.loads(RULE).digest == NsrPolicy.loads(spaced).digest
+
+
+def test_a_laxer_policy_is_a_policy() -> None:
+    default = NsrPolicy.default()
+    laxer = default.without("authorization", "marker-instruction")
+    line = b'{"type":"climate_control","data":"force it"}'
+    assert (default.check_json(line).allowed, laxer.check_json(line).allowed) == (False, True)
+    assert not laxer.check_json(b'{"type":"a","metadata":{"consent":"denied"}}').allowed
+    assert laxer.digest != default.digest
+    assert default.without().digest == default.digest
+
+
+def test_no_policy_is_without_rules() -> None:
+    default = NsrPolicy.default()
+    with pytest.raises(ValueError, match="no rule is called 'authorisation'; there are consent-override, "):
+        default.without("authorisation")
+    with pytest.raises(ValueError, match="needs rules"):
+        default.without(*(rule.name for rule in default.rules))
+    with pytest.raises(ValueError, match="needs rules"):
+        NsrPolicy(())

@@ -75,7 +75,7 @@ def test_requests_subscriptions_and_streams(gateway: tuple[int, subprocess.Popen
             "greenhouse 22.0",
             "bio_sync_ack ok",
             "denied: consent-override at metadata.consent_override",
-            "4 routed, 1 denied",
+            "4 taken in, 4 routed",
         ]
     )
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from lax_policy import LAX
 from raw_ws import TEXT, RawClient, Received, eventually, frame, gateway
 
 from lexmesh import (
@@ -109,6 +110,13 @@ async def test_requests(server, subprotocol: str) -> None:
         with pytest.raises(RequestTimeoutError) as error:
             await client.request("nothing", timeout=0.05)
         assert "nothing" in str(error.value)
+        assert client.core.awaited == set()
+
+
+@BOTH
+async def test_a_request_that_only_the_gateway_refuses(server, subprotocol: str) -> None:
+    server.register_handler("double", lambda data: {"twice": 2 * data})
+    async with client_of(server, subprotocol=subprotocol, policy=LAX) as client:
         with pytest.raises(DeniedError) as denied:
             await client.request("double", 1, metadata={"x": "force"})
         assert (denied.value.rule, denied.value.path) == ("marker-metadata", "metadata.x")
@@ -511,7 +519,7 @@ async def test_reserved_types_cannot_be_published(server) -> None:
 
 async def test_a_refusing_gateway_is_not_visited_again(server) -> None:
     states: list[str] = []
-    client = client_of(server, on_state=lambda state, _detail: states.append(state))
+    client = client_of(server, on_state=lambda state, _detail: states.append(state), policy=LAX)
     await client.connect()
     for _ in range(1100):
         client.publish("x", metadata={"consent_override": "yes"})

@@ -266,6 +266,16 @@ async def test_malformed_is_told_and_the_connection_stays(connect) -> None:
     assert (await client.flush())["malformed"] == 3
 
 
+async def test_a_new_connection_is_not_taken_for_one_that_closed(server) -> None:
+    """Ids are new again on a new connection, however soon it follows the last: also where that one lay in memory."""
+    for _ in range(20):
+        client = await RawClient.connect(server.port)
+        client.send(text({"type": "a", "id": "c:1:1"}))
+        receipt = await client.flush()
+        assert (receipt["taken"], receipt["duplicate"]) == (1, 0)
+        await client.aclose()
+
+
 async def test_nothing_but_rubbish_closes_with_1007(server, connect) -> None:
     client = await connect()
     client.send(*[text(b"{")] * (MAX_MALFORMED_IN_A_ROW + 5))

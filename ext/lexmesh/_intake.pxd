@@ -45,6 +45,7 @@ cdef class Intake:
 
     cdef Ingress take(self, Span raw, Format format, Endpoint source, int64_t now) except *
     cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except *
+    cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except *
     cdef Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil
     cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except *
     cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except *

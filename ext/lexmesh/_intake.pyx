@@ -77,7 +77,6 @@ cdef class Intake:
 
     cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except *:
         cdef Subject* subject = self.router.find(env.event_type)
-        cdef Ingress outcome
         self.now = now
         if subject.reserved:    # spoken to this node, never routed and never counted as a message
             if self._police(env, subject, source):
@@ -87,6 +86,10 @@ cdef class Intake:
         subject.tally.taken += 1
         if not self._police(env, subject, source):
             return self._count(DENIED, subject, source)
+        return self._admit_policed(env, subject, source, now)
+
+    cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except *:
+        cdef Ingress outcome
         if source.nameless and env.source_node.len:
             self._learn_name(env, source)
         outcome = self._refusal(env, source, now)
@@ -162,7 +165,7 @@ cdef class Intake:
 
     cdef bint _is_new(self, Envelope* env, Endpoint source) except *:
         if source.window is None or not source.window.is_of(env.source_node, env.epoch):
-            source.window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else id(source))
+            source.window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else source.number)
         return source.window.add(env.seq)
 
     cdef int _learn_name(self, Envelope* env, Endpoint source) except -1:

@@ -5,9 +5,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from lexmesh._buffer cimport Buffer
 
 from lexmesh._decoder cimport Decoder
-from lexmesh._envelope cimport Envelope, Format, PayloadKind
-from lexmesh._nsr_filter cimport Prefilter
-from lexmesh._nsr_payload cimport PayloadScanner
+from lexmesh._envelope cimport Envelope, Format
+from lexmesh._nsr_message cimport MessageFilter
 from lexmesh._nsr_text cimport Want
 from lexmesh._span cimport Span
 
@@ -37,7 +36,7 @@ cdef struct Subjects:
     int count
 
 
-cdef class Scanner(PayloadScanner):
+cdef class Scanner(MessageFilter):
     cdef readonly tuple rules           # names in order, then opaque, malformed and unscannable
     cdef readonly str digest
     cdef int rule_count
@@ -50,8 +49,6 @@ cdef class Scanner(PayloadScanner):
     cdef Subjects subjects[MAX_RULES]
     cdef Span required[MAX_RULES]
     cdef uint64_t by_first[256]         # rules with a subject that may begin with a byte
-    cdef Prefilter whole_filter         # of all rules, for metadata and payload at once
-    cdef Buffer line                    # event type, metadata and a short payload, side by side for the prefilter
     cdef list kept                      # the bytes that spans of rules point into
     cdef list blocks                    # the arrays of such spans
     cdef Decoder decoder
@@ -67,10 +64,6 @@ cdef class Scanner(PayloadScanner):
     cdef _add_filters(self, list patterns, int most)
     cdef _add_subjects(self, int number, object subjects)
     cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil
-    cdef bint is_clean(self, Envelope* env, uint64_t active, bint* metadata_clean) noexcept nogil
-    cdef uint8_t* write_line(self, const Envelope* env, uint8_t* to) noexcept nogil
-    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from) noexcept nogil
-    cdef bint payload_joins(self, Span payload, PayloadKind kind, uint64_t words) noexcept nogil
     cdef bint payload_is_clean(self, Envelope* env, bint words) noexcept nogil
     cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil
     cdef bint scan_pair(self, Span key, Span value, uint64_t active) noexcept nogil

@@ -4,13 +4,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from picows.picows cimport WSTransport
 
-from lexmesh._backlog cimport Backlog
 from lexmesh._buffer cimport Buffer
-from lexmesh._codec cimport StreamEvent
-from lexmesh._envelope cimport Envelope, Format
-from lexmesh._ledger cimport Drop
-from lexmesh._pipeline cimport Core
-from lexmesh._router cimport Endpoint, Relay, Subject
+from lexmesh._router cimport Subject
+from lexmesh._sender cimport Sender
 from lexmesh._span cimport Span
 
 cdef enum Overflow:
@@ -20,11 +16,9 @@ cdef enum Overflow:
     BLOCK = 3
 
 
-cdef class Outbox(Backlog):
-    cdef Core core
+cdef class Outbox(Sender):
     cdef readonly object owner      # told of control messages, refusals, congestion and overflow
     cdef WSTransport transport
-    cdef readonly Format format
     cdef uint64_t own_seq           # numbers the reserved messages sent here
     cdef bint masked                # a client's frames are
     cdef Overflow overflow
@@ -43,8 +37,5 @@ cdef class Outbox(Backlog):
     cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except *
     cdef void _drop_oldest(self, Py_ssize_t wanted) noexcept
     cpdef bint too_old(self) noexcept
-    cdef int _send_described(self, Envelope* env, Subject* subject) except -1
-    cdef int _encode(self, Envelope* env) except -1
-    cdef int _publish(self, Envelope* env) except -1
     cdef void _watch_congestion(self) except *
     cpdef void flush(self) except *

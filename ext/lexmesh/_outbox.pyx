@@ -6,26 +6,24 @@ did not take, everything new waits here, where it is counted and where an overfl
 
 import os
 
-from lexmesh.errors import TransportError
+from lexmesh.errors import NotConnectedError, TransportError
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from picows.picows cimport WSMsgType, WSTransport
 
-from lexmesh._backlog cimport Backlog, Record
+from lexmesh._backlog cimport Record
 from lexmesh._buffer cimport Buffer, append_span, release, reserve
 from lexmesh._clock cimport now_ms
 from lexmesh._codec cimport StreamEvent, event_from
-from lexmesh._emit cimport emit_json, emit_proto
-from lexmesh._envelope cimport JSON, JSON_VALUE, PROTO, Envelope, Format, check_names
+from lexmesh._envelope cimport JSON, PROTO, Envelope, Format
 from lexmesh._fields cimport Fields, describe
-from lexmesh._ledger cimport ROUTED, Drop
+from lexmesh._ledger cimport Drop
 from lexmesh._pipeline cimport Core
 from lexmesh._router cimport Endpoint, Relay, Subject, relay_json, relay_proto
-from lexmesh._status cimport malformed
-from lexmesh._span cimport OK, RESERVED_TYPE, TOO_BIG, Span, Status, put_varint, span, varint_size
+from lexmesh._sender cimport Sender
+from lexmesh._span cimport Span, put_varint, span, varint_size
 
 cdef extern from "frame.h" nogil:
     size_t lm_frame_header_size(uint64_t length, int masked) noexcept
@@ -46,7 +44,7 @@ OVERFLOW_POLICIES = ("disconnect", "drop_oldest", "drop_newest", "block")
 lm_seed_masks(int.from_bytes(os.urandom(8), "little"))
 
 
-cdef class Outbox(Backlog):
+cdef class Outbox(Sender):
     """A link as an endpoint.
 
     Args:
@@ -59,7 +57,7 @@ cdef class Outbox(Backlog):
     """
 
     def __init__(self, Core core not None, owner, str overflow, Py_ssize_t limit, int64_t age_limit):
-        self.core = core
+        Sender.__init__(self, core, False)
         self.owner = owner
         self.overflow = <Overflow><int>OVERFLOW_POLICIES.index(overflow)
         self.limit = limit
@@ -67,7 +65,6 @@ cdef class Outbox(Backlog):
         self.keeps_frames = self.overflow == DROP_OLDEST
         self.batch_at = -1
         self.epoch = 0
-        self.closed = True
 
     def __dealloc__(self):
         release(&self.out)
@@ -145,96 +142,22 @@ cdef class Outbox(Backlog):
         self.own_seq += 1
         describe(&env, fields, event_type, data, None, self.core.node_id or None, None, now_ms(), 0, self.own_seq, 0,
                  None, 0, reply_to)
-        self._send_described(&env, NULL)
+        self.encode(&env)
+        self.put(span(self.core.own.ptr, self.core.own.len), NULL)
         if self.stuck and self.out.len > self.limit:
             self.owner.on_blocked(self)     # it asks and does not read the answers: hear no more of it until it does
         return f"{self.core.node_id}:0:{self.own_seq}"
 
-    def publish(self, event_type, data, metadata, target_node, int64_t now, ttl, priority, reply_to, depth):
-        """Sends one event of this node to the peer, numbered and counted; see WebSocketClient.publish.
-
-        Args:
-            now: milliseconds since 1970-01-01 UTC.
-            depth: hops of what caused it, plus one.
-        """
-        cdef Envelope env
-        cdef Fields fields = Fields()
-        cdef uint64_t seq = self.core.origin.seq + 1
-        if self.core.cause_depth >= 0 and depth == 0:
-            depth = self.core.cause_depth
-        describe(&env, fields, event_type, data, metadata, self.core.node_id or None, target_node, now,
-                 self.core.origin.epoch, seq, depth, ttl, priority, reply_to)
-        self._publish(&env)
-        return f"{self.core.node_id}:{self.core.origin.epoch}:{seq}"
-
-    def publish_json(self, event_type, bytes line not None, metadata, int64_t now):
-        """Sends one event whose data is JSON text.
-
-        Args:
-            event_type, metadata: as in StreamEvent.
-            line: one JSON value, UTF-8.
-            now: milliseconds since 1970-01-01 UTC.
-
-        Returns:
-            Its id.
-
-        Raises:
-            MalformedError: if the line is not strict JSON.
-        """
-        cdef Envelope env
-        cdef Fields fields = Fields()
-        cdef Span text = span(<const uint8_t*>PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
-        cdef uint64_t seq = self.core.origin.seq + 1
-        cdef Py_ssize_t at = 0
-        cdef Status status = self.core.decoder.walker.document(text, &at)
-        if status != OK:
-            raise malformed(status, at)
-        describe(&env, fields, event_type, None, metadata, self.core.node_id or None, None, now,
-                 self.core.origin.epoch, seq, 0, None, 0, None)
-        env.payload = text
-        env.payload_kind = JSON_VALUE
-        self._publish(&env)
-        return f"{self.core.node_id}:{self.core.origin.epoch}:{seq}"
-
-    cdef int _publish(self, Envelope* env) except -1:
-        """Counts an event of this node as taken in and routed to this link, and queues it."""
-        cdef Subject* subject
-        cdef Buffer* out = &self.core.own
-        cdef Status status = check_names(env)
-        self.core.check_thread()
-        self._encode(env)
-        if status == OK and out.len > self.core.max_published:
-            status = TOO_BIG
-        if status == OK and self.core.router.find(env.event_type).reserved:
-            status = RESERVED_TYPE
-        if status != OK:
-            raise malformed(status, 0)
+    cdef int check_ready(self) except -1:
+        if self.closed:
+            raise NotConnectedError
         if self.stuck and self.overflow == BLOCK and self.out.len > self.limit:
             raise TransportError(f"{self.out.len} bytes wait for the peer to read; await writable() or flush()")
-        subject = self.core.router.find(env.event_type)
-        self.core.origin.seq = env.seq
-        self.core.origin.tally.taken += 1
-        subject.tally.taken += 1
-        self.core.origin.tally.ingress[<int>ROUTED] += 1
-        subject.tally.ingress[<int>ROUTED] += 1
-        self.tally.offered += 1
-        subject.tally.offered += 1
-        self.pending += 1
-        if self._make_room(out.len, subject):
-            self.put(span(out.ptr, out.len), subject)
         return 0
 
-    cdef int _send_described(self, Envelope* env, Subject* subject) except -1:
-        """Queues an envelope made in this process."""
-        self._encode(env)
-        return self.put(span(self.core.own.ptr, self.core.own.len), subject)
-
-    cdef int _encode(self, Envelope* env) except -1:
-        """Writes an envelope in this link's format to the core's scratch."""
-        cdef Buffer* out = &self.core.own
-        out.len = 0
-        if not (emit_proto(env, out) if self.format == PROTO else emit_json(env, out)):
-            raise MemoryError
+    cdef int queue_own(self, Span message, Subject* subject) except -1:
+        if self._make_room(message.len, subject):
+            self.put(message, subject)
         return 0
 
     # -- framing -------------------------------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from lexmesh._envelope cimport Envelope
+from lexmesh._envelope cimport Envelope, Format
 from lexmesh._intake cimport Intake
 from lexmesh._ledger cimport Ingress
+from lexmesh._router cimport Subject
 from lexmesh._span cimport Span
 
 
 cdef class Core(Intake):
     cdef int check_thread(self) except -1
-    cdef int _decode_own(self, Span message, Envelope* env) except -1
+    cdef Subject* decode_own(self, Span message, Format format, Envelope* env) except NULL
+    cdef Subject* subject_of_own(self, const Envelope* env) except NULL
+    cdef bint allows_own(self, Envelope* env, Subject* subject) except *
     cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *

@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from lexmesh._buffer cimport Buffer, release
 from lexmesh._codec cimport StreamEvent, event_from
-from lexmesh._envelope cimport JSON, PROTO, Envelope
+from lexmesh._envelope cimport JSON, PROTO, Envelope, Format, check_names
 from lexmesh._fields cimport encode_fields
 from lexmesh._intake cimport Intake
 from lexmesh._ledger cimport DENIED, ROUTED, UNDECIDED, UNROUTABLE, Ingress, Tally, balances, egress_counts
@@ -60,13 +60,19 @@ cdef class Core(Intake):
     cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *:
         """Takes in a message made in this process: what would be counted as malformed raises instead."""
         cdef Envelope env
+        cdef Subject* subject
         self.check_thread()
-        self._decode_own(message, &env)
+        self.now = now
+        subject = self.decode_own(message, PROTO, &env)
+        if not self.allows_own(&env, subject):
+            return DENIED
         env.depth = max(env.depth, depth)
         if env.source_node.len == 0 or same(env.source_node, self.name_span):
             if env.epoch == self.origin.epoch and env.seq > self.origin.seq:
                 self.origin.seq = env.seq
-        return self.admit(&env, self.origin, now)
+        self.origin.tally.taken += 1
+        subject.tally.taken += 1
+        return self._admit_policed(&env, subject, self.origin, now)
 
     cdef int check_thread(self) except -1:
         if self.thread and self.thread != PyThread_get_thread_ident():
@@ -74,16 +80,36 @@ cdef class Core(Intake):
                                "from another, loop.call_soon_threadsafe(node.publish, …)")
         return 0
 
-    cdef int _decode_own(self, Span message, Envelope* env) except -1:
+    cdef Subject* decode_own(self, Span message, Format format, Envelope* env) except NULL:
+        """Reads a message of this node's as whoever gets it will: what is policed here is what is policed there."""
         cdef Py_ssize_t at = 0
-        cdef Status status = self.decoder.decode(message, PROTO, env, &at)
-        if status == OK and message.len > self.max_published:
-            status = TOO_BIG
-        if status == OK and self.router.find(env.event_type).reserved:
-            status = RESERVED_TYPE
+        cdef Status status = self.decoder.decode(message, format, env, &at)
         if status != OK:
             raise malformed(status, at)
-        return 0
+        return self.subject_of_own(env)
+
+    cdef Subject* subject_of_own(self, const Envelope* env) except NULL:
+        """The subject of a message of this node's; raises for one that nobody would take."""
+        cdef Subject* subject = NULL
+        cdef Status status = check_names(env)
+        if status == OK and env.raw.len > self.max_published:
+            status = TOO_BIG
+        if status == OK:
+            subject = self.router.find(env.event_type)
+            if subject.reserved:
+                status = RESERVED_TYPE
+        if status != OK:
+            raise malformed(status, 0)
+        return subject
+
+    cdef bint allows_own(self, Envelope* env, Subject* subject) except *:
+        """Whether the policy lets a message of this node's leave; a refusal is counted, and takes no number."""
+        if self._police(env, subject, self.origin):
+            return True
+        self.origin.tally.taken += 1
+        subject.tally.taken += 1
+        self._count(DENIED, subject, self.origin)
+        return False
 
     def reply(self, Endpoint endpoint not None, StreamEvent request not None, data, int64_t now):
         """Sends a handler's answer to where the request came from; it is policed and counted like any message.
@@ -104,23 +130,22 @@ cdef class Core(Intake):
         cdef Envelope env
         cdef Subject* subject
         cdef object event_type = data.get("type")
-        cdef Py_ssize_t at = 0
-        cdef Ingress outcome = DENIED
+        cdef Ingress outcome
         memset(&out, 0, sizeof(Buffer))
+        self.now = now
         try:
             encode_fields(&out, event_type if isinstance(event_type, str) and event_type else "reply", data, None,
                           self.node_id or None, self._target_of(request), now, self.origin.epoch, self.origin.seq + 1,
                           request.env.depth + 1, None, 0, request.id)
-            self._decode_own(span(out.ptr, out.len), &env)
-            subject = self.router.find(env.event_type)
+            subject = self.decode_own(span(out.ptr, out.len), PROTO, &env)
+            if not self.allows_own(&env, subject):
+                return outcome_name(DENIED)
             self.origin.seq = env.seq
-            self.now = now
             self.origin.tally.taken += 1
             subject.tally.taken += 1
-            if self._police(&env, subject, self.origin):
-                self.relay.env = &env
-                self.relay.has_json = self.relay.has_proto = False
-                outcome = ROUTED if self._offer(endpoint, subject, endpoint, None) else UNROUTABLE
+            self.relay.env = &env
+            self.relay.has_json = self.relay.has_proto = False
+            outcome = ROUTED if self._offer(endpoint, subject, endpoint, None) else UNROUTABLE
             return outcome_name(self._count(outcome, subject, self.origin))
         finally:
             release(&out)

@@ -37,6 +37,7 @@ cdef class Endpoint:
     cdef readonly bint echo         # wants its own messages back
     cdef readonly bint local        # a handler of this process
     cdef readonly bint closed
+    cdef uint64_t number            # of no other endpoint of this process, ever
     cdef bint nameless              # a link whose peer has not been heard to name itself
     cdef Tally tally
     cdef uint64_t pending           # offered, outcome not yet known

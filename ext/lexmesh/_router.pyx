@@ -41,8 +41,14 @@ cdef bint relay_proto(Relay* relay, Span* out) noexcept nogil:
     return True
 
 
+cdef uint64_t endpoints_made = 0
+
+
 cdef class Endpoint:
     def __cinit__(self):
+        global endpoints_made
+        endpoints_made += 1
+        self.number = endpoints_made
         self.subjects = set()
 
     cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1:

@@ -108,10 +108,20 @@ def pub(
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="Metadata of every message.")
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Consent policy (TOML) that each message must pass to be sent; the gateway has its own.",
+        ),
+    ] = None,
     node_id: NodeId = None,
     as_json: AsJson = False,
 ) -> int:
-    """Publish one message for each line of JSON, and wait until the gateway has confirmed them all."""
+    """Publish one message for each line of JSON, and wait until the gateway has confirmed them all.
+
+    Exits with 1 if a line was malformed, a message was denied here or by the gateway, or one may have been lost.
+    """
     if file == "-" and event_type != "sensor_reading" and os.path.isfile(event_type):
         raise typer.BadParameter(f"{event_type!r} is a file: write 'lexmesh pub {url} TYPE {event_type}'")
     name = node_id or made_up_name("pub")
@@ -120,9 +130,8 @@ def pub(
     from .signals import run_to_exit_code  # noqa: PLC0415
 
     with input_file(file) as source:
-        return run_to_exit_code(
-            publish(url, event_type, source.fileno(), node_id=name, metadata=extra, as_json=as_json)
-        )
+        work = publish(url, event_type, source.fileno(), node_id=name, metadata=extra, policy=policy, as_json=as_json)
+        return run_to_exit_code(work)
 
 
 @app.command()

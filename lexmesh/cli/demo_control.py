@@ -1,4 +1,8 @@
-"""The demo's control node: ``bio_synth_ai_control``, its scenario, and which rule must refuse which part of it."""
+"""The demo's control node: ``bio_synth_ai_control``, its scenario, and which rule must refuse which part of it.
+
+What the policy refuses is tried at both ends: the node's own client refuses it before it leaves, and a second
+connection, whose policy only flags, sends it all the same for the gateway to deny.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from ..errors import DeniedError
 from ..events import SYNC_FREQUENCY_HZ, EventType
+from ..nsr import NsrPolicy
 from ..transports.websocket import WebSocketClient
 from .demo_roles import CONTROL
 from .demo_sensor import READING_TYPES
@@ -36,6 +42,7 @@ class Step:
         metadata: its metadata.
         denied_by: the rule that must refuse it; empty when it must go through.
         replied: sent as a request, and the gateway's handler must reply.
+        unpoliced: sent over the connection that refuses nothing, and must go through there too.
     """
 
     event_type: EventType
@@ -43,6 +50,7 @@ class Step:
     metadata: Mapping[str, str] = field(default_factory=dict)
     denied_by: str = ""
     replied: bool = False
+    unpoliced: bool = False
 
 
 SCENARIO: Final = (
@@ -53,7 +61,7 @@ SCENARIO: Final = (
     ),
     Step(EventType.MYCELIUM_STATUS, {"health": 0.97, "growth_mm_per_day": 4.2, "nodes": NODES}),
     # Telemetry is data: its words are not searched, only its consent.
-    Step(EventType.MYCELIUM_STATUS, {"note": "no harm detected", "force_n": 0.3}),
+    Step(EventType.MYCELIUM_STATUS, {"note": "no harm detected", "force_n": 0.3}, unpoliced=True),
     Step(EventType.CLIMATE_CONTROL, HUMIDITY, {"authorization": "grower-7"}),
     Step(EventType.CLIMATE_CONTROL, HUMIDITY, denied_by="authorization"),
     Step(EventType.BIO_SYNC, {"phase": "ascending", "consent_override": "force"}, denied_by="consent-override"),
@@ -73,16 +81,20 @@ class ControlNode:
     def __init__(self, url: str) -> None:
         # The other subprotocol than the sensor's, so that the demo speaks both.
         self._client = WebSocketClient(CONTROL, url, subprotocol="lexmesh.v1.json")
+        self._unpoliced = WebSocketClient(f"{CONTROL}.unpoliced", url, policy=_flagging(NsrPolicy.default()))
         self._received: Counter[str] = Counter()
         self._expected_denials: Counter[str] = Counter()
         self._published = 0
+        self._published_unpoliced = 0
         self._replies = 0
         self._receipt: dict[str, Any] = {}
+        self._unpoliced_receipt: dict[str, Any] = {}
         self._stop = asyncio.Event()
 
     async def start(self) -> dict[str, Any]:
         """Connects and listens for readings."""
         await self._client.connect()
+        await self._unpoliced.connect()
         await self._client.subscribe(*READING_TYPES, handler=self._on_reading)
         return {}
 
@@ -100,24 +112,31 @@ class ControlNode:
             "handled": dict(self._received),
             "replies": self._replies,
             "expected_denials": dict(self._expected_denials),
+            "denied_here": self._client.ledger()["denied_by_rule"],
             "receipt": self._receipt,
+            "unpoliced": {
+                "sent": self._unpoliced.sent,
+                "published": self._published_unpoliced,
+                "receipt": self._unpoliced_receipt,
+            },
         }
 
     async def quiet(self) -> dict[str, Any]:
         """Ends the scenario after its current round, so that each part has been played equally often."""
         self._stop.set()
         await self._scenario
-        self._receipt = await self._client.flush()
-        return self.status()
+        return await self.settle()
 
     async def settle(self) -> dict[str, Any]:
         """A receipt comes after everything that the gateway had for this node before."""
         self._receipt = await self._client.flush()
+        self._unpoliced_receipt = await self._unpoliced.flush()
         return self.status()
 
     async def end(self) -> dict[str, Any]:
         """Disconnects."""
         await self._client.disconnect()
+        await self._unpoliced.disconnect()
         return {}
 
     async def _play(self) -> None:
@@ -128,14 +147,29 @@ class ControlNode:
                     await asyncio.wait_for(self._stop.wait(), STEP_SECONDS)
 
     async def _send(self, step: Step) -> None:
-        self._published += 1
         if step.denied_by:
             self._expected_denials[step.denied_by] += 1
-        if step.replied:
+            with contextlib.suppress(DeniedError):
+                self._publish(step)
+                self._published += 1
+        elif step.replied:
+            self._published += 1
             reply = await self._client.request(step.event_type, step.data, timeout=REPLY_SECONDS)
             self._replies += reply.data["status"] == "ok"
-        else:
-            self._client.publish(step.event_type, step.data, metadata=dict(step.metadata))
+        elif not step.unpoliced:
+            self._published += 1
+            self._publish(step)
+        if step.denied_by or step.unpoliced:
+            self._published_unpoliced += 1
+            self._unpoliced.publish(step.event_type, step.data, metadata=dict(step.metadata))
+
+    def _publish(self, step: Step) -> None:
+        self._client.publish(step.event_type, step.data, metadata=dict(step.metadata))
 
     def _on_reading(self, event: StreamEvent) -> None:
         self._received[str(event.event_type)] += 1
+
+
+def _flagging(policy: NsrPolicy) -> NsrPolicy:
+    """The same rules, none of which refuses anything."""
+    return NsrPolicy(tuple(replace(rule, deny=False) for rule in policy.rules))

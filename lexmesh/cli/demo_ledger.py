@@ -54,10 +54,11 @@ class Accounts:
         return ledger
 
     def totals(self) -> dict[str, Any]:
-        """The four numbers of the demo: sent, delivered, denied (by rule) and dropped."""
+        """The numbers of the demo: sent, delivered, denied (before sending, and by rule at the gateway) and dropped."""
         return {
-            "sent": self.sensor["sent"] + self.control["sent"],
+            "sent": self.sensor["sent"] + self.control["sent"] + self.control["unpoliced"]["sent"],
             "delivered": self.ledger["egress"]["delivered"],
+            "denied_before_sending": sum(self.control["denied_here"].values()),
             "denied": self.ledger["ingress"]["denied"],
             "denied_by_rule": self.ledger["denied_by_rule"],
             "dropped": sum(self.ledger["egress"]["dropped"].values()),
@@ -78,11 +79,15 @@ def checks(accounts: Accounts) -> list[Check]:
 
 def _sent(accounts: Accounts) -> list[Check]:
     sensor, control, ledger = accounts.sensor, accounts.control, accounts.ledger
-    sent = sensor["sent"] + control["sent"]
+    unpoliced = control["unpoliced"]
+    sent = accounts.totals()["sent"]
     decided = sum(ledger["ingress"].values()) + ledger["undecided"]
     return [
         Check("sensor: published here = taken by the gateway", sensor["published"], sensor["receipt"]["taken"]),
         Check("control: published here = taken by the gateway", control["published"], control["receipt"]["taken"]),
+        Check(
+            "unpoliced: published here = taken by the gateway", unpoliced["published"], unpoliced["receipt"]["taken"]
+        ),
         Check("sent by the clients + replies of the gateway = taken", sent + control["replies"], ledger["taken"]),
         Check("taken = sum of ingress outcomes", ledger["taken"], decided),
     ]
@@ -91,6 +96,8 @@ def _sent(accounts: Accounts) -> list[Check]:
 def _policed(accounts: Accounts) -> list[Check]:
     expected, ledger = accounts.control["expected_denials"], accounts.ledger
     return [
+        Check("denied before sending: what the scenario provokes = ledger", expected, accounts.control["denied_here"]),
+        Check("control: what left and was denied all the same", accounts.control["receipt"]["denied"], 0),
         Check("denied by rule: what the scenario provokes = ledger", expected, ledger["denied_by_rule"]),
         Check(
             "denied by rule: sum = ingress outcome", sum(ledger["denied_by_rule"].values()), ledger["ingress"]["denied"]
@@ -113,7 +120,7 @@ def _delivered(accounts: Accounts) -> list[Check]:
         Check("sensor: readings routed = readings in control's handler", sensor["receipt"]["routed"], readings),
         Check(
             "control: routed = in the gateway's handlers + commands in the sensor's",
-            control["receipt"]["routed"],
+            control["receipt"]["routed"] + control["unpoliced"]["receipt"]["routed"],
             accounts.gateway["handled"] + commands,
         ),
         Check("the gateway's own verdict", ledger["balanced"], True),

@@ -32,8 +32,8 @@ def live_table(statuses: Statuses, pids: Mapping[str, int]) -> Table:
         table.add_row(GATEWAY, str(pids[GATEWAY]), str(egress), str(ledger["taken"]), str(denied), _by_rule(ledger))
     for node in (SENSOR, CONTROL):
         status = statuses[node]
-        counts = (str(status.get("sent", 0)), str(status.get("received", 0)))
-        table.add_row(node, str(pids[node]), *counts, "", _now(status))
+        counts = (str(status.get("sent", 0)), str(status.get("received", 0)), _denied_here(status))
+        table.add_row(node, str(pids[node]), *counts, _now(status))
     return table
 
 
@@ -44,6 +44,7 @@ def plain_line(statuses: Statuses) -> str:
     if ledger is not None:
         counted = (
             f"taken {ledger['taken']}, delivered {ledger['egress']['delivered']}, denied {ledger['ingress']['denied']}"
+            f" and {_denied_here(statuses[CONTROL]) or 0} before sending"
         )
     latest = _now(statuses[SENSOR])
     return f"{counted}; {latest}" if latest else counted
@@ -65,7 +66,8 @@ def show_ledger(accounts: Accounts, done: Sequence[Check]) -> None:
     totals = accounts.totals()
     print(
         f"sent {totals['sent']}, delivered {totals['delivered']}, "
-        f"denied {totals['denied']} ({_by_rule(totals)}), dropped {totals['dropped']}"
+        f"denied before sending {totals['denied_before_sending']}, "
+        f"denied by the gateway {totals['denied']} ({_by_rule(totals)}), dropped {totals['dropped']}"
     )
     print("balanced" if all(check.agrees for check in done) else "the sums do not agree")
 
@@ -93,6 +95,11 @@ def _side(value: Any, separator: str = ", ") -> str:
 
 def _by_rule(counts: Mapping[str, Any]) -> str:
     return _side(counts["denied_by_rule"])
+
+
+def _denied_here(status: Mapping[str, Any]) -> str:
+    """What a node's own client refused to send; empty for a node that never tries."""
+    return str(sum(status["denied_here"].values())) if "denied_here" in status else ""
 
 
 def _now(status: Mapping[str, Any]) -> str:

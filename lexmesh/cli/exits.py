@@ -3,7 +3,7 @@
 | code | meaning |
 | --- | --- |
 | 0 | done; also when the reader of our output closed its end (``lexmesh sub … | head -1``) |
-| 1 | failure: port in use, no such host, bad TOML, a malformed line, lost messages |
+| 1 | failure: port in use, no such host, bad TOML, a malformed line, denied or lost messages |
 | 2 | usage: an unknown option, a URL that is none |
 | 130 | Ctrl-C |
 """

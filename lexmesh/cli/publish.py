@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from ..errors import DisconnectedError, LexmeshError, MalformedError
+from ..errors import DeniedError, DisconnectedError, LexmeshError, MalformedError
+from ..nsr import NsrPolicy
 from ..transports.websocket import WebSocketClient
 from .exits import FAILURE, OK, complain
 from .lines import read_lines
@@ -40,6 +43,7 @@ class Publisher:
     receipts: Receipts = field(default_factory=Receipts)
     line: int = 0
     malformed_lines: int = 0
+    denied_here: Counter[str] = field(default_factory=Counter)  # by rule, before sending
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -71,12 +75,21 @@ class Publisher:
         except MalformedError as error:
             self.refuse(f"{error.reason} at byte {error.offset}")
             return False
+        except DeniedError as error:
+            self.denied_here[error.rule] += 1
+            self.state.say(f"line {self.line}: {error}")
+            return False
         return True
 
     def refuse(self, reason: str) -> None:
         """Reports the current line as malformed and goes on."""
         self.malformed_lines += 1
         self.state.say(f"line {self.line}: {reason}")
+
+    @property
+    def denied(self) -> int:
+        """Messages that a policy refused, here or at the gateway."""
+        return self.denied_here.total() + self.receipts["denied"]
 
     @property
     def lost(self) -> int:
@@ -93,8 +106,9 @@ class Publisher:
         return {
             "sent": self.client.sent,
             "routed": self.receipts["routed"],
-            "denied": self.receipts["denied"],
-            "denied_by_rule": self.receipts.denied_by_rule(),
+            "denied": self.denied,
+            "denied_before_sending": self.denied_here.total(),
+            "denied_by_rule": dict(self.denied_here + Counter(self.receipts.denied_by_rule())),
             "unroutable": self.receipts["unroutable"],
             **{name: self.receipts[name] for name in QUIET_OUTCOMES},
             "malformed_lines": self.malformed_lines,
@@ -105,7 +119,14 @@ class Publisher:
 
 
 async def publish(
-    url: str, event_type: str, fd: int, *, node_id: str, metadata: dict[str, str] | None, as_json: bool
+    url: str,
+    event_type: str,
+    fd: int,
+    *,
+    node_id: str,
+    metadata: dict[str, str] | None,
+    policy: Path | None,
+    as_json: bool,
 ) -> int:
     """Publishes the lines of a file descriptor; when cancelled, accounts for what it has sent and returns.
 
@@ -115,17 +136,20 @@ async def publish(
         fd: open for reading.
         node_id: this publisher's name in the mesh.
         metadata: of every message.
+        policy: the policy's file that each must pass to be sent; the configured or the default policy when None.
         as_json: print the summary as one JSON object on stdout, instead of a line on stderr.
 
     Returns:
-        The exit code: 1 when a line was malformed or a message may have been lost.
+        The exit code: 1 when a line was malformed, a message denied at either end, or one may have been lost.
 
     Raises:
         ConnectError: there is no gateway at `url` to begin with.
         HandshakeError: what answers there is no gateway.
+        PolicyError: the policy cannot be loaded.
     """
     state = LinkState()
-    client = WebSocketClient(node_id, url, on_state=state.change)
+    chosen = NsrPolicy.load(policy) if policy is not None else None
+    client = WebSocketClient(node_id, url, on_state=state.change, policy=chosen)
     await client.connect()
     publisher = Publisher(client, state, event_type, metadata)
     code = OK
@@ -143,7 +167,7 @@ async def publish(
         state.closing()
         await client.disconnect()
     _print_summary(publisher.summary(), as_json)
-    return FAILURE if publisher.malformed_lines or publisher.lost else code
+    return FAILURE if publisher.malformed_lines or publisher.denied or publisher.lost else code
 
 
 async def _last_word(publisher: Publisher) -> None:
@@ -155,11 +179,13 @@ def _print_summary(summary: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print(orjson.dumps(summary).decode(), flush=True)
         return
-    rules = ", ".join(f"{rule} {count}" for rule, count in sorted(summary["denied_by_rule"].items()))
+    rules = [f"{rule} {count}" for rule, count in sorted(summary["denied_by_rule"].items())]
+    if summary["denied_before_sending"]:
+        rules.append(f"{summary['denied_before_sending']} of them before sending")
     parts = [
         f"sent {summary['sent']}",
         f"routed {summary['routed']}",
-        f"denied {summary['denied']}" + (f" ({rules})" if rules else ""),
+        f"denied {summary['denied']}" + (f" ({', '.join(rules)})" if rules else ""),
         f"unroutable {summary['unroutable']}",
         *(f"{name} {summary[name]}" for name in QUIET_OUTCOMES if summary[name]),
         f"lost {summary['lost']}{' at most (unconfirmed when the connection broke)' if summary['lost'] else ''}",

@@ -48,10 +48,12 @@ class NsrPolicy:
         opaque_denied: whether payloads that are neither JSON nor text are refused.
 
     Raises:
-        ValueError: a marker that cannot be looked for, or over 60 rules.
+        ValueError: no rules or over 60, or a marker that cannot be looked for.
     """
 
     def __init__(self, rules: tuple[RuleSpec, ...], *, opaque_denied: bool = False) -> None:
+        if not rules:
+            raise ValueError("a policy needs rules; one that refuses nothing says so by rules with action 'flag'")
         self.rules = rules
         self.opaque_denied = opaque_denied
         self.digest = _digest(rules, opaque_denied)
@@ -100,6 +102,25 @@ class NsrPolicy:
         """
         reader = PolicyReader(text, source)
         return cls(reader.rules, opaque_denied=reader.opaque_denied)
+
+    def without(self, *names: str) -> NsrPolicy:
+        """This policy without some of its rules, for an end that is to be laxer than others.
+
+        Args:
+            names: the rules to leave out.
+
+        Returns:
+            The laxer policy, with a digest of its own.
+
+        Raises:
+            ValueError: no rule has that name, or none would be left.
+        """
+        known = [rule.name for rule in self.rules]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"no rule is called {name!r}; there are {', '.join(known)}")
+        rules = tuple(rule for rule in self.rules if rule.name not in names)
+        return NsrPolicy(rules, opaque_denied=self.opaque_denied)
 
     def check(self, event: _Event) -> Verdict:
         """Checks an event.

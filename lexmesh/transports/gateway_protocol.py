@@ -6,7 +6,7 @@ from typing import Any
 
 from lexmesh._codec import StreamEvent
 from lexmesh._pipeline import Core
-from lexmesh._router import check_pattern
+from lexmesh._router import Endpoint, check_pattern
 from lexmesh.errors import DeniedError, SubjectError, TransportError
 from lexmesh.events import RESERVED_PREFIX
 from lexmesh.transports.session import Session
@@ -125,6 +125,12 @@ class GatewayProtocol:
             session.close(1008, f"nothing but denied messages: {reason} at {path}")
         elif peer.may_tell(now):
             session.send(ERROR, _error_data(outcome, reason, path), reply_to=id or "")
+
+    def answer_denied(self, source: Endpoint, request: StreamEvent, error: DeniedError) -> None:
+        """Tells a client that its request was handled, but that the answer may not leave."""
+        session = getattr(source, "owner", None)
+        if isinstance(session, Session):
+            self._error(session, request.id, f"the answer was {error}")
 
     def _subscribe(self, session: Session, event: StreamEvent) -> None:
         options = event.data if isinstance(event.data, dict) else {}

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self
 
 from lexmesh._codec import StreamEvent
-from lexmesh._handlers import cause_depth
 from lexmesh._router import Endpoint, check_pattern
+from lexmesh._sender import Sender
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DisconnectedError, NotConnectedError
-from lexmesh.events import EventType
 from lexmesh.nsr import NsrPolicy
 from lexmesh.pipeline import StreamPipeline, check_handler
 from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.answers import Answers
 from lexmesh.transports.connector import Connector
 from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, SUBPROTOCOLS, largest_relayed
+from lexmesh.transports.publishing import Publishing, now_ms
 from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.session import Session
 from lexmesh.transports.turn import TurnFlusher
@@ -28,7 +27,7 @@ from lexmesh.transports.turn import TurnFlusher
 logger = logging.getLogger("lexmesh.websocket")
 
 
-class WebSocketClient:
+class WebSocketClient(Publishing):
     """A node that speaks to a gateway.
 
     Args:
@@ -38,7 +37,8 @@ class WebSocketClient:
         reconnect: whether to come back after the connection breaks, with backoff and jitter, and to subscribe again.
         on_state: callable(state, detail), state one of connected, disconnected, retrying, closed.
         config: limits and overflow policy; from the environment when None.
-        policy: the consent policy that what arrives must pass; the default policy when None.
+        policy: the consent policy that what leaves and what arrives must pass; the configured file or the default
+            policy when None. A laxer one is laxer at this end alone: the gateway has its own.
 
     Attributes:
         sent, reconnects: events published; times the connection was made again.
@@ -47,6 +47,7 @@ class WebSocketClient:
 
     Raises:
         ValueError: if the subprotocol is neither of the two.
+        PolicyError: if the configured policy cannot be loaded.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class WebSocketClient:
         self.node_id = node_id
         self.url = url
         self.config = config or MeshConfig()
+        if policy is None and self.config.policy_file is not None:
+            policy = NsrPolicy.load(self.config.policy_file)
         self.reconnects = 0
-        self.sent = 0
         self.unconfirmed = 0
         self.receipt: dict[str, Any] = {}
         self.flusher: TurnFlusher
@@ -75,16 +77,18 @@ class WebSocketClient:
         self.pipeline = StreamPipeline(
             node_id,
             policy=policy,
-            epoch=_now_ms(),
+            epoch=now_ms(),
             max_recursion_depth=self.config.max_recursion_depth,
             max_message_size=largest_relayed(self.config.max_message_size),
-            now=_now_ms,
+            now=now_ms,
+            audit_ring=self.config.audit_ring,
         )
         self.core = self.pipeline.core
         self.core.max_published = self.config.max_message_size
         self.core.trusts_links = True
         self._runner = HandlerRunner(self.config.handler_concurrency)
         self._connector = Connector(self, url, subprotocol, reconnect)
+        self._unconnected = Sender(self.core, subprotocol == SUBPROTOCOL_PROTO)
         self._subjects: dict[str, None] = {}
         self._echo = False
         self._writable = asyncio.Event()
@@ -131,103 +135,12 @@ class WebSocketClient:
     def _session(self) -> Session | None:
         return self._connector.session
 
-    # -- publishing -----------------------------------------------------------------------------------------------
+    @property
+    def _sender(self) -> Sender:
+        session = self._session
+        return session.outbox if session is not None else self._unconnected
 
-    def publish(
-        self,
-        event_type: str,
-        data: Any = None,
-        *,
-        metadata: dict[str, str] | None = None,
-        target_node: str = "",
-        ttl: int | None = None,
-        priority: int = 0,
-        reply_to: str = "",
-    ) -> str:
-        """Queues an event for the gateway, without waiting.
-
-        Args:
-            event_type, data, metadata, target_node, ttl, priority, reply_to: as in StreamEvent.
-
-        Returns:
-            The event's id.
-
-        Raises:
-            DisconnectedError: if there is no connection.
-            MalformedError: if the fields do not make a message.
-            TypeError: if a field has the wrong type.
-        """
-        depth = cause_depth.get()
-        id = self._open().outbox.publish(
-            event_type, data, metadata, target_node, _now_ms(), ttl, priority, reply_to, depth
-        )
-        self.sent += 1
-        return id
-
-    def publish_json(self, event_type: str, line: bytes, *, metadata: dict[str, str] | None = None) -> str:
-        """Queues an event whose data is JSON text already.
-
-        Args:
-            event_type: the subject.
-            line: one JSON value, UTF-8.
-            metadata: str to str.
-
-        Returns:
-            The event's id.
-
-        Raises:
-            DisconnectedError: if there is no connection.
-            MalformedError: if the line is not strict JSON; nothing is sent then.
-        """
-        id = self._open().outbox.publish_json(event_type, line, metadata, _now_ms())
-        self.sent += 1
-        return id
-
-    async def send_message(self, event_type: str, data: Any = None, **fields: Any) -> str:
-        """Queues an event, and waits while the connection takes no more.
-
-        Args:
-            event_type, data, **fields: as for publish.
-
-        Returns:
-            The event's id.
-        """
-        id = self.publish(event_type, data, **fields)
-        await self.writable()
-        return id
-
-    async def send_bio_sync(self, data: Any) -> str:
-        """Sends a bio_sync event; returns its id."""
-        return await self.send_message(EventType.BIO_SYNC, data)
-
-    async def send_sensor_stream(self, readings: Iterable[Any] | AsyncIterable[Any], **fields: Any) -> int:
-        """Sends each reading as a sensor_reading; returns how many there were."""
-        return await self.stream_data(EventType.SENSOR_READING, readings, **fields)
-
-    async def stream_data(self, event_type: str, items: Iterable[Any] | AsyncIterable[Any], **fields: Any) -> int:
-        """Sends each item as one event, no faster than the connection takes them.
-
-        Args:
-            event_type: the subject of all of them.
-            items: a sync or async iterable.
-            **fields: as for publish.
-
-        Returns:
-            How many were sent.
-        """
-        count = 0
-        if isinstance(items, AsyncIterable):
-            async for item in items:
-                await self.send_message(event_type, item, **fields)
-                count += 1
-        else:
-            for item in items:
-                self.publish(event_type, item, **fields)
-                count += 1
-                if count % 64 == 0:
-                    await self.writable()
-        await self.writable()
-        return count
+    # -- waiting for the gateway ----------------------------------------------------------------------------------
 
     async def writable(self) -> None:
         """Lets the loop send, and waits while the queue towards the gateway is over its soft limit."""
@@ -266,7 +179,7 @@ class WebSocketClient:
             The reply.
 
         Raises:
-            DeniedError: if the policy refuses the request.
+            DeniedError: if this node's policy or the gateway's refuses the request.
             DisconnectedError: if the connection breaks first.
             RequestTimeoutError: if no reply comes.
         """
@@ -393,7 +306,3 @@ class WebSocketClient:
     def _send_subscriptions(self, session: Session | None = None) -> str:
         data = {"subjects": list(self._subjects), "echo": self._echo}
         return (session or self._open()).outbox.send(protocol.SUBSCRIBE, data)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -19,7 +19,7 @@ from lexmesh._handlers import cause_depth
 from lexmesh._link import MAX_FRAME_MARGIN
 from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
-from lexmesh.errors import PortInUseError, TransportError
+from lexmesh.errors import DeniedError, PortInUseError, TransportError
 from lexmesh.nsr import NsrPolicy
 from lexmesh.pipeline import Outcome, StreamPipeline, check_handler
 from lexmesh.store.audit_file import AuditFile
@@ -84,6 +84,7 @@ class WebSocketServer:
         self._audit_file = _audit_file_of(self.config, self.pipeline)
         self.flusher: TurnFlusher
         self._protocol = GatewayProtocol(self.core, self.node_id)
+        self.pipeline.on_answer_denied = self._protocol.answer_denied
         self._pages: dict[str, handshake.Page] = {}
         self._sessions: set[Session] = set()
         self._handshakes = 0
@@ -223,12 +224,16 @@ class WebSocketServer:
             The event's id.
 
         Raises:
+            DeniedError: if the policy refuses it, as it came or after a sync transformer.
             MalformedError: if the fields do not make a message.
             TypeError: if a field has the wrong type.
         """
         now = now_ms()
         depth = cause_depth.get()
-        return self.core.publish(event_type, data, metadata, target_node, ttl, priority, reply_to, now, depth)[1]
+        outcome, id = self.core.publish(event_type, data, metadata, target_node, ttl, priority, reply_to, now, depth)
+        if outcome == "denied" and (refusal := self.core.last_refusal):
+            raise DeniedError(*refusal)
+        return id
 
     async def broadcast(self, event_type: str, data: Any = None, **fields: Any) -> Outcome:
         """Publishes an event and lets it leave before returning.
@@ -237,7 +242,7 @@ class WebSocketServer:
             event_type, data, **fields: as for publish.
 
         Returns:
-            What became of it.
+            What became of it; a denied event is told here, and raises nothing.
         """
         depth = cause_depth.get()
         status, _ = self.core.publish(

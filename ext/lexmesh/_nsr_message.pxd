@@ -1,0 +1,19 @@
+"""The prefilter over a whole message."""
+
+from libc.stdint cimport uint8_t
+
+from lexmesh._buffer cimport Buffer
+from lexmesh._envelope cimport Envelope, PayloadKind
+from lexmesh._nsr_filter cimport Prefilter
+from lexmesh._nsr_payload cimport PayloadScanner
+from lexmesh._span cimport Span
+
+
+cdef class MessageFilter(PayloadScanner):
+    cdef Prefilter whole_filter         # of all rules, for metadata and payload at once
+    cdef Buffer line                    # event type, metadata and a short payload, side by side
+
+    cdef bint is_clean(self, const Envelope* env, bint words, bint* metadata_clean) noexcept nogil
+    cdef uint8_t* write_line(self, const Envelope* env, uint8_t* to) noexcept nogil
+    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from) noexcept nogil
+    cdef bint payload_joins(self, Span payload, PayloadKind kind, bint words) noexcept nogil

@@ -1,0 +1,133 @@
+"""What a node publishes to one peer: each message is checked here, before it leaves, with or without a connection."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Iterable
+from typing import Any
+
+from lexmesh._handlers import cause_depth
+from lexmesh._sender import Sender
+from lexmesh.events import EventType
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Publishing(ABC):
+    """The publishing half of a client.
+
+    Attributes:
+        sent: events published.
+    """
+
+    sent = 0
+
+    @property
+    @abstractmethod
+    def _sender(self) -> Sender:
+        """Where events go now."""
+
+    @abstractmethod
+    async def writable(self) -> None:
+        """Waits until the connection takes more."""
+
+    def publish(
+        self,
+        event_type: str,
+        data: Any = None,
+        *,
+        metadata: dict[str, str] | None = None,
+        target_node: str = "",
+        ttl: int | None = None,
+        priority: int = 0,
+        reply_to: str = "",
+    ) -> str:
+        """Polices an event and queues it for the gateway, without waiting.
+
+        Args:
+            event_type, data, metadata, target_node, ttl, priority, reply_to: as in StreamEvent.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            DeniedError: if this node's policy refuses it; it is counted, takes no number and does not leave. The
+                gateway may still deny what passes here: its receipts tell.
+            DisconnectedError: if there is no connection.
+            MalformedError: if the fields do not make a message.
+            TypeError: if a field has the wrong type.
+        """
+        depth = cause_depth.get()
+        id = self._sender.publish(event_type, data, metadata, target_node, now_ms(), ttl, priority, reply_to, depth)
+        self.sent += 1
+        return id
+
+    def publish_json(self, event_type: str, line: bytes, *, metadata: dict[str, str] | None = None) -> str:
+        """Queues an event whose data is JSON text already.
+
+        Args:
+            event_type: the subject.
+            line: one JSON value, UTF-8.
+            metadata: str to str.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            DeniedError: if this node's policy refuses it.
+            DisconnectedError: if there is no connection.
+            MalformedError: if the line is not strict JSON; nothing is sent then.
+        """
+        id = self._sender.publish_json(event_type, line, metadata, now_ms())
+        self.sent += 1
+        return id
+
+    async def send_message(self, event_type: str, data: Any = None, **fields: Any) -> str:
+        """Queues an event, and waits while the connection takes no more.
+
+        Args:
+            event_type, data, **fields: as for publish.
+
+        Returns:
+            The event's id.
+        """
+        id = self.publish(event_type, data, **fields)
+        await self.writable()
+        return id
+
+    async def send_bio_sync(self, data: Any) -> str:
+        """Sends a bio_sync event; returns its id."""
+        return await self.send_message(EventType.BIO_SYNC, data)
+
+    async def send_sensor_stream(self, readings: Iterable[Any] | AsyncIterable[Any], **fields: Any) -> int:
+        """Sends each reading as a sensor_reading; returns how many there were."""
+        return await self.stream_data(EventType.SENSOR_READING, readings, **fields)
+
+    async def stream_data(self, event_type: str, items: Iterable[Any] | AsyncIterable[Any], **fields: Any) -> int:
+        """Sends each item as one event, no faster than the connection takes them.
+
+        Args:
+            event_type: the subject of all of them.
+            items: a sync or async iterable.
+            **fields: as for publish.
+
+        Returns:
+            How many were sent.
+        """
+        count = 0
+        if isinstance(items, AsyncIterable):
+            async for item in items:
+                await self.send_message(event_type, item, **fields)
+                count += 1
+        else:
+            for item in items:
+                self.publish(event_type, item, **fields)
+                count += 1
+                if count % 64 == 0:
+                    await self.writable()
+        await self.writable()
+        return count
