@@ -33,6 +33,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few messages of everything: does it work?")
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="this scenario; may be repeated")
     parser.add_argument("--json", action="store_true", help="print the record, not the table")
+    parser.add_argument("--check", action="store_true", help="only see whether all peers are installed")
     parser.add_argument("--strict", action="store_true", help=f"exit {MISSED} if a target is missed")
     parser.add_argument("--record", type=Path, help="directory for <date>.json (default: bench/record, full runs only)")
     return parser.parse_args(given)
@@ -63,6 +64,8 @@ def main(given: list[str]) -> int:
     started = time.monotonic()
     try:
         installed.check()
+        if options.check:
+            return 0
         rows = measure(options)
     except installed.MissingPeerError as error:
         print("\n".join(f"bench: {line}" for line in str(error).splitlines()), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Builds and runs the load generator, bench/peers/generator/load.c."""
+"""Builds and runs the load generator, bench/peers/load/load.c."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from .installed import compiler
 from .lane import Lane
 from .server_process import die_with_parent
 
-SOURCES = Path(__file__).with_name("generator")
+SOURCES = Path(__file__).with_name("load")
 CHUNK_MESSAGES = 256
 """Messages in one write of the publisher: some 50 KB."""
 WINDOW = 4096

@@ -55,13 +55,14 @@ def messages_a_second(library: str, port: int, count: int) -> float:
     with end("receive", library, port, count) as receiver:
         heard(receiver, library)
         with end("send", library, port, count) as sender:
-            started = heard(sender, library)["started_ns"]
+            started: int = heard(sender, library)["started_ns"]
             found = heard(receiver, library)
             if sender.wait(END_SECONDS):
                 raise PairError(f"{library}: the sender ended with {sender.returncode}: {last_words(sender)}")
     if (found["count"], found["first"], found["last"]) != (count, 0, count - 1):
         raise PairError(f"{library}: {count} messages were sent, {found} came")
-    return count / (found["ended_ns"] - started) * 1e9
+    seconds = (int(found["ended_ns"]) - started) / 1e9
+    return count / seconds
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ Contender = tuple[ServerProcess, Callable[[int, int], Lane]]
 @contextmanager
 def contenders() -> Iterator[dict[str, Contender]]:
     """All servers, running; a gateway for each way of ours, as all publish on one subject."""
-    ways = {
+    ways: dict[str, tuple[Callable[[], ServerProcess], Callable[[int, int], Lane]]] = {
         FRAMES: (lexmesh.start, lexmesh.open_json_lane),
         "nats-server": (nats.start, nats.open_lane),
         FRAMES_PROTO: (lexmesh.start, partial(lexmesh.open_proto_lane, batch=1)),
