@@ -38,13 +38,12 @@ build: $(VENV)/.dev ## sdist and wheel in dist/, the wheel built from the sdist 
 	$(BIN)/python -m build --outdir dist .
 
 # -P: Python is to find the installed lexmesh, not the checkout's sources.
-bench: $(VENV)/.bench ## pytest-benchmark, then lexmesh beside its peers; keeps the figures in bench/record/
-	PYTHONPATH=bench $(BIN)/python -P -m peers --check
+bench: $(VENV)/.bench ## lexmesh beside its peers, then pytest-benchmark over bench/; keeps the figures in bench/record/
+	PYTHONPATH=bench $(BIN)/python -P -m peers
 	mkdir -p build
 	$(BIN)/pytest bench --benchmark-enable --benchmark-columns=median,iqr,ops --benchmark-sort=name \
 	    --benchmark-json=build/bench.json $(ARGS)
 	$(BIN)/python bench/record.py build/bench.json bench/record
-	PYTHONPATH=bench $(BIN)/python -P -m peers
 
 # The instrumented core lives under build/sanitize and is found through PYTHONPATH, before the release build in .venv.
 # The interpreter is not instrumented: the runtimes are preloaded, its own leaks ignored and its allocator bypassed.

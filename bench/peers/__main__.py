@@ -53,6 +53,10 @@ def tell(rows: list[Row], options: argparse.Namespace, seconds: float) -> None:
     """Prints the run and keeps it: a whole one in bench/record, any other where `--record` says."""
     run = record.made(rows, seconds)
     print(json.dumps(run, indent=1, ensure_ascii=False) if options.json else "\n".join(table.lines(rows)))
+    if run["load_average"] > run["cores"]:
+        print(
+            f"bench: load average {run['load_average']:g} on {run['cores']} cores: trust ratios only", file=sys.stderr
+        )
     if options.record or not (options.quick or options.only):
         path = record.write(run, options.record or record.DIRECTORY)
         print(f"bench: kept in {path}", file=sys.stderr)
