@@ -37,7 +37,9 @@ build: $(VENV)/.dev ## sdist and wheel in dist/, the wheel built from the sdist 
 	rm -f dist/lexmesh-*
 	$(BIN)/python -m build --outdir dist .
 
-bench: $(VENV)/.test ## pytest-benchmark over bench/; keeps the figures in bench/record/<date>-<machine>.json
+# -P: Python is to find the installed lexmesh, not the checkout's sources.
+bench: $(VENV)/.bench ## lexmesh beside its peers, then pytest-benchmark over bench/; keeps the figures in bench/record/
+	PYTHONPATH=bench $(BIN)/python -P -m peers
 	mkdir -p build
 	$(BIN)/pytest bench --benchmark-enable --benchmark-columns=median,iqr,ops --benchmark-sort=name \
 	    --benchmark-json=build/bench.json $(ARGS)
@@ -89,6 +91,10 @@ $(VENV)/.package: $(WHEELS)/.built
 
 $(VENV)/.test: $(VENV)/.package
 	$(PIP) install "$$(echo $(WHEELS)/*.whl)[test]"
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) install "$$(echo $(WHEELS)/*.whl)[bench]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

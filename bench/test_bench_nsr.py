@@ -1,10 +1,14 @@
-"""The scanner alone, timed by a loop inside the extension, beside what else could look for the plain markers."""
+"""The scanner with every disguise on, beside other libraries that look for the plain markers alone.
+
+Other libraries can only be called from Python, so the two groups time our call from Python as well; `scan_ns` and
+`gigabytes_per_second` are of a loop inside the extension.
+"""
 
 import json
-import re
 import time
 
 import pytest
+from scanners import FINDERS, Finder
 
 from lexmesh.nsr import NsrPolicy, RuleSpec
 
@@ -24,7 +28,7 @@ TEXTS = {
     "all candidates": "for orc arm xpl exploi harmo forc ",
     "all non-ASCII": "сила жизни λόγος ",
 }
-MARKERS = ("exploit", "harm", "force", "override_consent")
+LARGE = 118_000
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,7 @@ def nanoseconds(policy: NsrPolicy, raw: bytes, count: int) -> float:
     return min(policy.scanner.bench_loop(raw, 0, count) for _ in range(5)) / count
 
 
+@pytest.mark.benchmark(group="clean 300-byte message")
 def test_clean_300_byte_message(benchmark, policy: NsrPolicy) -> None:  # type: ignore[no-untyped-def]
     raw = json.dumps(READING).encode()
     assert policy.scanner.scan_json(raw)[0]
@@ -55,6 +60,15 @@ def test_large_clean_ascii(benchmark, policy: NsrPolicy) -> None:  # type: ignor
     assert policy.scanner.scan_json(raw)[0]
     benchmark.extra_info["gigabytes_per_second"] = len(raw) / nanoseconds(policy, raw, 10)
     benchmark.pedantic(policy.scanner.bench_loop, (raw, 0, 10), rounds=3)
+
+
+@pytest.mark.benchmark(group="118 KB of clean ASCII")
+def test_large_text(benchmark, policy: NsrPolicy) -> None:  # type: ignore[no-untyped-def]
+    raw = instruction(SENTENCE, LARGE)
+    assert policy.scanner.scan_json(raw)[0]
+    assert not policy.scanner.scan_json(raw[:-3] + b' harm"}}')[0]
+    benchmark(policy.scanner.scan_json, raw)
+    benchmark.extra_info["gigabytes_per_second"] = len(raw) / nanoseconds(policy, raw, 50)
 
 
 @pytest.mark.parametrize("kind", TEXTS)
@@ -72,34 +86,30 @@ def test_time_is_linear(benchmark, policy: NsrPolicy, kind: str) -> None:  # typ
     assert max(ratios.values()) <= 2.2, ratios
 
 
-def test_regular_expression_of_the_plain_markers(benchmark) -> None:  # type: ignore[no-untyped-def]
-    pattern = re.compile(rb"\b(" + "|".join(MARKERS).encode() + rb")\b", re.IGNORECASE)
-    raw = json.dumps(READING).encode()
-    assert not pattern.search(raw) and pattern.search(b"a FORCE")
-    benchmark(pattern.search, raw)
+def verified(finder: Finder) -> Finder:
+    """A finder that has shown that it finds markers, and only markers."""
+    assert all(finder(text) for text in (b"a FORCE", b"an Exploit.", b'{"override_consent": 1}', b"harm"))
+    assert not any(finder(text) for text in (b"", b"workforce", b"charm", b"harmony", b"reinforced"))
+    return finder
 
 
-@pytest.mark.parametrize("library", ["hyperscan", "re2", "ahocorasick_rs"])
-def test_other_libraries_on_the_plain_markers(benchmark, library: str) -> None:  # type: ignore[no-untyped-def]
-    module = pytest.importorskip(library)
+@pytest.mark.benchmark(group="clean 300-byte message")
+@pytest.mark.parametrize("library", FINDERS)
+def test_other_library_on_the_plain_markers(benchmark, library: str) -> None:  # type: ignore[no-untyped-def]
+    find = verified(FINDERS[library]())
     raw = json.dumps(READING).encode()
-    if library == "hyperscan":
-        database = module.Database()
-        database.compile(
-            expressions=[marker.encode() for marker in MARKERS], flags=[module.HS_FLAG_CASELESS] * len(MARKERS)
-        )
-        hits: list[int] = []
-        database.scan(b"a FORCE", match_event_handler=lambda *found: hits.append(found[0]))
-        assert hits
-        benchmark(database.scan, raw)
-    elif library == "re2":
-        pattern = module.compile(rb"(?i)\b(" + "|".join(MARKERS).encode() + rb")\b")
-        assert pattern.search(b"a FORCE")
-        benchmark(pattern.search, raw)
-    else:
-        automaton = module.BytesAhoCorasick([marker.encode() for marker in MARKERS])
-        assert automaton.find_matches_as_indexes(b"a force")
-        benchmark(automaton.find_matches_as_indexes, raw.lower())
+    assert not find(raw) and find(raw.replace(b"stable", b"Force"))
+    benchmark(find, raw)
+
+
+@pytest.mark.benchmark(group="118 KB of clean ASCII")
+@pytest.mark.parametrize("library", FINDERS)
+def test_other_library_on_large_text(benchmark, library: str) -> None:  # type: ignore[no-untyped-def]
+    find = verified(FINDERS[library]())
+    raw = instruction(SENTENCE, LARGE)
+    assert not find(raw) and find(raw[:-3] + b' harm"}}')
+    benchmark(find, raw)
+    benchmark.extra_info["gigabytes_per_second"] = len(raw) / benchmark.stats.stats.median / 1e9
 
 
 def test_five_thousand_markers(benchmark) -> None:  # type: ignore[no-untyped-def]
