@@ -72,6 +72,6 @@ def compiled() -> list[Extension]:
 
 
 setup(
-    packages=["lexmesh", "lexmesh.cli", "lexmesh.nsr", "lexmesh.transports"],
+    packages=["lexmesh", "lexmesh.cli", "lexmesh.nsr", "lexmesh.testing", "lexmesh.transports"],
     ext_modules=compiled(),
 )

@@ -12,6 +12,8 @@ DEFAULTS = {
     "mesh_name": "spiral_codex_mesh",
     "host": "127.0.0.1",
     "websocket_port": 8765,
+    "websocket_path": "/",
+    "allowed_origins": [],
     "enable_websocket": True,
     "redis_url": "redis://localhost:6379",
     "enable_redis": True,
@@ -26,6 +28,9 @@ DEFAULTS = {
     "max_message_size": 1024 * 1024,
     "max_fragments": 1024,
     "max_connections": 10_000,
+    "frame_timeout": 10.0,
+    "messages_per_second": 0.0,
+    "message_burst": 1000,
     "policy_file": None,
     "handler_concurrency": 256,
     "drain_seconds": 5.0,
@@ -40,6 +45,14 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("websocket_port", -1),
     ("websocket_port", 65_536),
     ("websocket_port", "eighty"),
+    ("websocket_path", ""),
+    ("websocket_path", "mesh"),
+    ("websocket_path", "/mesh?x=1"),
+    ("websocket_path", "/m\n"),
+    ("allowed_origins", ["example.com"]),
+    ("allowed_origins", ["https://example.com/"]),
+    ("allowed_origins", ["https://example.com/path"]),
+    ("allowed_origins", ["*"]),
     ("enable_websocket", "perhaps"),
     ("redis_url", "http://localhost"),
     ("redis_url", "redis://"),
@@ -57,6 +70,10 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("max_message_size", 64 * 1024 * 1024 + 1),
     ("max_fragments", 0),
     ("max_connections", 0),
+    ("frame_timeout", 0),
+    ("messages_per_second", -1),
+    ("messages_per_second", float("nan")),
+    ("message_burst", 0),
     ("handler_concurrency", 0),
     ("drain_seconds", -0.1),
 ]
@@ -106,6 +123,11 @@ def test_environment_covers_every_kind_of_field(monkeypatch: pytest.MonkeyPatch)
     config = MeshConfig()
     assert config.peers == ["ws://a:8765", "grpc://b:50051"]
     assert (config.enable_redis, config.overflow, config.overflow_seconds) == (False, "drop_oldest", 2.5)
+
+
+def test_origins_from_the_environment_are_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEXMESH_ALLOWED_ORIGINS", "https://Example.com, null,http://[::1]:3000")
+    assert MeshConfig().allowed_origins == ["https://example.com", "null", "http://[::1]:3000"]
 
 
 def test_bad_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

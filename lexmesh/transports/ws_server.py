@@ -16,7 +16,7 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_se
 
 from lexmesh._codec import StreamEvent
 from lexmesh._handlers import cause_depth
-from lexmesh._link import MAX_FRAME_MARGIN
+from lexmesh._link import MAX_FRAME_MARGIN, READ_BUFFER
 from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import PortInUseError, TransportError
@@ -27,10 +27,10 @@ from lexmesh.transports.gateway_protocol import GatewayProtocol
 from lexmesh.transports.loop import run_until_signal
 from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.session import Session
+from lexmesh.transports.sweep import sweep
 from lexmesh.transports.turn import TurnFlusher
 
 HANDSHAKE_SECONDS = 5.0
-READ_BUFFER = 16 * 1024
 
 logger = logging.getLogger("lexmesh.websocket")
 
@@ -50,6 +50,8 @@ class WebSocketServer:
         config: limits and overflow policy; from the environment when None.
         policy: the consent policy; the configured file or the default policy when None.
     """
+
+    session_type = Session
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class WebSocketServer:
                 raise PortInUseError(self.host, self.port) from None
             raise TransportError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from None
         self.port = self._server.sockets[0].getsockname()[1]
-        self._sweeper = loop.create_task(self._sweep())
+        self._sweeper = loop.create_task(sweep(self._sessions, self.config.frame_timeout))
 
     async def stop(self, seconds: float | None = None) -> None:
         """Drains and closes: nothing new comes in, what was taken in goes out, clients are told 1001.
@@ -284,38 +286,33 @@ class WebSocketServer:
             self._protocol.congested(session, congested)
 
     def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        path = handshake.path_of(request)
         if not handshake.wants_upgrade(request):
-            make = self._pages.get(path)
-            if make is None:
-                status = HTTPStatus.UPGRADE_REQUIRED if path == "/" else HTTPStatus.NOT_FOUND
-                return handshake.refused(status, "this is a WebSocket gateway" if path == "/" else "no such page")
-            return handshake.page(*make())
-        if path != "/":
-            return handshake.refused(HTTPStatus.NOT_FOUND, "no such path: the gateway is at /")
-        if self._stopping:
-            return handshake.refused(HTTPStatus.SERVICE_UNAVAILABLE, "going away")
-        if len(self._sessions) >= self.config.max_connections:
-            return handshake.refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+            return self._page(handshake.path_of(request))
+        fault = handshake.fault_of(request, self.config)
+        if fault is not None:
+            return fault
+        if self._stopping or len(self._sessions) >= self.config.max_connections:
+            reason = "going away" if self._stopping else "too many connections"
+            return handshake.refused(HTTPStatus.SERVICE_UNAVAILABLE, reason)
         handshake.normalise_connection(request)
         subprotocol = handshake.choose_subprotocol(request)
         proto = subprotocol == handshake.SUBPROTOCOL_PROTO
-        session = Session(self, proto=proto, masked=False, epoch=self._next_epoch())
+        session = self.session_type(self, proto=proto, masked=False, epoch=self._next_epoch())
         session.welcomed = subprotocol is not None
         return handshake.accepted(session.link, subprotocol)
+
+    def _page(self, path: str) -> WSUpgradeResponseWithListener:
+        make = self._pages.get(path)
+        if make is not None:
+            return handshake.page(*make())
+        if path == self.config.websocket_path:
+            return handshake.upgrade_required("this is a WebSocket gateway")
+        return handshake.refused(HTTPStatus.NOT_FOUND, "no such page")
 
     def _next_epoch(self) -> int:
         """A connection's epoch: its time in ms, moved on where two would share one."""
         self._last_epoch = max(self._last_epoch + 1, now_ms())
         return self._last_epoch
-
-    async def _sweep(self) -> None:
-        """Closes links whose queue has waited too long while nothing new made them notice."""
-        while True:
-            await asyncio.sleep(1.0)
-            for session in list(self._sessions):
-                if session.outbox.too_old():
-                    session.outbox.give_up()
 
 
 def _takes_websocket(handler: Callable[..., Any]) -> bool:
