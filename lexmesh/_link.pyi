@@ -1,3 +1,4 @@
+from logging import Logger
 from typing import Any, Final
 
 from picows import WSListener, WSTransport
@@ -8,6 +9,8 @@ from lexmesh._pipeline import Core
 
 MAX_FRAME_MARGIN: Final[int]
 READ_BUFFER: Final[int]
+
+logger: Logger
 
 class Link(WSListener):
     outbox: Outbox
@@ -20,6 +23,6 @@ class Link(WSListener):
     def pending(self) -> int: ...
     @property
     def read_capacity(self) -> int: ...
-    def on_violation(self, *_log: object) -> None: ...
+    def on_violation(self, *told: object, **_options: object) -> None: ...
     def stop_reading(self) -> None: ...
     def trim(self) -> None: ...

@@ -191,8 +191,8 @@ class MeshConfig(BaseSettings):
     # handlers longer and holds that many messages in memory.
     handler_concurrency: int = Field(default=256, ge=1, le=100_000)
 
-    # Most seconds that a stop waits for handlers and unsent bytes, default 5 (0–3600). What is left then is dropped and
-    # counted.
+    # Most seconds that a stop takes, default 5 (0–3600). Handlers and unsent bytes have three quarters of it, what is
+    # left then is dropped and counted; the rest is for close handshakes.
     drain_seconds: float = Field(default=5.0, ge=0, le=3600, allow_inf_nan=False)
 
     # Hidden from type checkers, which take the keywords from the fields.

@@ -4,7 +4,10 @@ A frame's payload lies in the read buffer and is gone when `on_ws_frame` returns
 """
 
 import gc
+import logging
 import sys
+
+from picows import WSProtocolError
 
 from libc.stdint cimport int64_t, uint8_t
 
@@ -28,6 +31,8 @@ cdef enum:
     GROWN_BYTES = 131072        # one that is given back when it is not needed
 
 READ_BUFFER = READ_BYTES
+
+logger = logging.getLogger("lexmesh.websocket")
 MAX_FRAME_MARGIN = BATCH_MARGIN
 
 
@@ -65,7 +70,12 @@ cdef class Link(WSListener):
         self.closing = True
         self.protocol = self.read_buffer = None
         release(&self.partial)
-        self.owner.on_disconnected(self)
+        try:
+            self.owner.on_disconnected(self)
+        finally:
+            # Else the read buffer and the request would wait in a cycle for the garbage collector.
+            self.transport = None
+            delattr(transport._logger, "error")
 
     cpdef pause_writing(self):
         pass        # the outbox asks the transport after each write
@@ -183,13 +193,15 @@ cdef class Link(WSListener):
         self.owner.on_closed_by_peer(self, code, reason or "")
         return 0
 
-    def on_violation(self, *_log):
-        """What the frame layer calls, as its log, before it closes for a violation.
+    def on_violation(self, *told, **_options):
+        """What the frame layer calls, as its log, before it closes for a violation or an exception of ours.
 
         It reads one frame ahead. If that one breaks the rules and the one before it is a close frame, the peer is
         answered as if it had sent nothing more: what follows a close frame does not count (RFC 6455, section 5.5.1).
         """
         cdef WSCloseHandshake handshake = self.transport.close_handshake
+        if sys.exc_info()[0] is not None and not issubclass(sys.exc_info()[0], WSProtocolError):
+            logger.error(*told, exc_info=True)
         if not self.closing and handshake is not None and handshake.recv is not None:
             self._closed_by_peer(handshake.recv.code, handshake.recv.reason, handshake.recv.code)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from picows import WSCloseCode
@@ -14,6 +15,7 @@ from lexmesh._codec import StreamEvent
 from lexmesh._link import Link
 from lexmesh._outbox import Outbox
 from lexmesh.transports.frame_clock import FrameClock
+from lexmesh.transports.resets import ResetWatch, watch_for
 
 if TYPE_CHECKING:
     from lexmesh._pipeline import Core
@@ -90,6 +92,9 @@ class Session:
         self._blocked_by = 0
         self._frames = FrameClock(config.frame_timeout)
         self._opened_at = 0.0
+        self._reset = False
+        self._fd = -1
+        self._reset_watch: ResetWatch | None = None
 
     @property
     def name(self) -> str:
@@ -114,10 +119,17 @@ class Session:
         self.outbox.open(link.transport, self.proto, self.masked, self.epoch)
         self.is_open = True
         self._opened_at = asyncio.get_running_loop().time()
+        underlying = link.transport.underlying_transport
+        self._reset_watch = watch_for(underlying)
+        if self._reset_watch is not None:
+            self._fd = underlying.get_extra_info("socket").fileno()
+            self._reset_watch.add(self._fd, self)
         self.owner.session_opened(self)
 
     def on_disconnected(self, link: Link) -> None:
         """The connection is gone; what still waited is counted as dropped."""
+        if self._reset_watch is not None:
+            self._reset_watch.discard(self._fd)
         if not self.outbox.closed:
             self.outbox.close()
         self.is_open = False
@@ -126,6 +138,20 @@ class Session:
         self.ended.set()
         self.owner.session_closed(self)
 
+    def on_reset(self) -> None:
+        """The peer reset the connection, and the event loop tells nobody else."""
+        self._reset = True
+        asyncio.get_running_loop().call_soon(self._read_rest)
+
+    def _read_rest(self) -> None:
+        """Reads what a peer sent before its reset, a portion a loop turn, and then the reset itself."""
+        if not self.is_open or self._blocked_by:
+            return
+        underlying: Any = self.link.transport.underlying_transport
+        if not underlying.is_closing():
+            underlying._read_ready()
+            asyncio.get_running_loop().call_soon(self._read_rest)
+
     def on_closed_by_peer(self, link: Link, code: int, reason: str) -> None:
         """The peer sent a close frame: answer it with its own code and end (RFC 6455, section 5.5.1)."""
         self.close_code, self.close_reason = (code or 1005), reason
@@ -133,7 +159,7 @@ class Session:
         self.outbox.close()
         link.transport.send_close(cast(WSCloseCode, code or 1000))
         link.transport.disconnect()
-        asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
+        asyncio.get_running_loop().call_later(ABORT_SECONDS, self.cut)
 
     def close_link(self, link: Link, code: int, reason: str) -> None:
         """The compiled link found a reason to close."""
@@ -143,7 +169,7 @@ class Session:
         """The frame layer is about to close for a violation: what waits leaves before, and nothing after."""
         self.outbox.flush()
         self.outbox.close()
-        asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
+        asyncio.get_running_loop().call_later(ABORT_SECONDS, self.cut)
 
     def on_control(self, event: StreamEvent) -> None:
         """A reserved message arrived."""
@@ -217,6 +243,8 @@ class Session:
         self._blocked_by -= 1
         if self._blocked_by == 0 and self.is_open and self.link.transport is not None:
             self.link.transport.underlying_transport.resume_reading()
+            if self._reset:
+                self._read_rest()
 
     def unblock(self) -> None:
         """Lets all publishers that waited for this queue go on."""
@@ -246,7 +274,7 @@ class Session:
         # Any number goes on the wire; the enum has only those of RFC 6455.
         transport.send_close(cast(WSCloseCode, code), reason.encode()[:123].decode(errors="ignore"))
         self.outbox.close()  # nothing may follow a close frame (RFC 6455, section 5.5.1)
-        asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
+        asyncio.get_running_loop().call_later(ABORT_SECONDS, self.cut)
 
     async def drained(self, seconds: float) -> None:
         """Waits until all that was queued has left, but no longer than so many seconds."""
@@ -255,7 +283,18 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drained.wait(), seconds)
 
-    def _abort(self) -> None:
+    def cut(self) -> None:
+        """Ends the connection as it is, whatever still waits."""
         transport = self.link.transport
         if transport is not None and not transport.is_disconnected:
             transport.disconnect(graceful=False)
+
+
+async def all_ended(sessions: Collection[Session], seconds: float) -> None:
+    """Waits until connections have ended, and cuts those that have not after so many seconds."""
+    ends = [asyncio.ensure_future(session.ended.wait()) for session in sessions]
+    if ends:
+        await asyncio.wait(ends, timeout=seconds)
+    for session in sessions:
+        session.cut()
+    await asyncio.gather(*ends)

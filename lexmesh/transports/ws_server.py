@@ -26,11 +26,20 @@ from lexmesh.transports import handshake
 from lexmesh.transports.gateway_protocol import GatewayProtocol
 from lexmesh.transports.loop import run_until_signal
 from lexmesh.transports.runner import HandlerRunner
-from lexmesh.transports.session import Session
+from lexmesh.transports.session import Session, all_ended
 from lexmesh.transports.sweep import sweep
 from lexmesh.transports.turn import TurnFlusher
 
 HANDSHAKE_SECONDS = 5.0
+
+DRAIN_SHARE = 0.75
+"""Of a stop's time, what handlers and queues may take."""
+
+CLOSING_SHARE = 0.15
+"""Of a stop's time, what close handshakes may take; the rest is for the process to end in."""
+
+LEAST_CLOSING_SECONDS = 0.25
+"""A close frame that has left deserves to arrive, however short the stop."""
 
 logger = logging.getLogger("lexmesh.websocket")
 
@@ -127,7 +136,8 @@ class WebSocketServer:
         """Drains and closes: nothing new comes in, what was taken in goes out, clients are told 1001.
 
         Args:
-            seconds: how long handlers and slow clients may take; the configured drain time when None.
+            seconds: how long it may take; the configured drain time when None. Handlers and slow clients have three
+                quarters of it; then what is left of them is dropped and counted.
         """
         if self._server is None:
             return
@@ -136,16 +146,19 @@ class WebSocketServer:
         server.close()
         self._sweeper.cancel()
         seconds = self.config.drain_seconds if seconds is None else seconds
-        deadline = time.monotonic() + seconds
+        patience = DRAIN_SHARE * seconds
+        deadline = time.monotonic() + patience
         sessions = list(self._sessions)
         for session in sessions:
             session.link.stop_reading()
-        await self._runner.finish(seconds)
+            session.pause()
+        await self._runner.finish(patience)
         self.flusher.flush()
         await asyncio.gather(*(session.drained(max(0.0, deadline - time.monotonic())) for session in sessions))
         for session in sessions:
+            session.resume()
             session.close(1001, "going away")
-        await asyncio.gather(*(session.ended.wait() for session in sessions))
+        await all_ended(sessions, max(LEAST_CLOSING_SECONDS, CLOSING_SHARE * seconds))
 
     async def serve_forever(self) -> None:
         """Starts, and serves until cancelled."""
