@@ -67,6 +67,14 @@ def _split_list(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _check_origin(origin: str) -> str:
+    # An origin as browsers serialise it: RFC 6454, section 6.2.
+    if origin != "null" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", origin, re.IGNORECASE):
+        raise ValueError("must be an origin such as https://example.com or https://example.com:8443, without a path")
+    return origin.lower()
+
+
+Origin = Annotated[str, AfterValidator(_check_origin)]
 RedisUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("redis", "rediss", "unix")))]
 PeerUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("ws", "wss", "grpc", "grpcs")))]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -99,6 +107,16 @@ class MeshConfig(BaseSettings):
 
     # TCP port of the WebSocket gateway, and of /health and /metrics; default 8765. 0 takes any free port.
     websocket_port: int = Field(default=8765, ge=0, le=65_535)
+
+    # Path of WebSocket upgrades, default "/"; any other path gets 404. Pages over plain HTTP, such as /health, keep
+    # theirs.
+    websocket_path: str = Field(default="/", pattern=r"^/[\w.~!$&'()*+,;=:@%/-]*$", max_length=1024)
+
+    # Web pages whose scripts may connect, as browsers name them: "https://example.com", with the port unless it is the
+    # scheme's own, "null" for pages without one; default none: all. Others get 403. Clients that are no browsers send
+    # no Origin and are let in: this guards a browser's user and authenticates nobody. In the environment: separated by
+    # commas.
+    allowed_origins: Annotated[list[Origin], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
 
     # Listen for WebSocket clients, default true.
     enable_websocket: bool = True
@@ -153,6 +171,19 @@ class MeshConfig(BaseSettings):
     # file descriptor each: see `ulimit -n`.
     max_connections: int = Field(default=10_000, ge=1, le=1_000_000)
 
+    # Seconds that one WebSocket frame may take from its first byte to its last, default 10. A sender needs at least
+    # max_message_size / frame_timeout bytes a second, about 105 KB/s as both stand; slower lines need more time. Longer
+    # keeps half-sent frames, up to max_connections × max_message_size of memory, for longer.
+    frame_timeout: Seconds = 10.0
+
+    # Frames, and events in batches, that each client may send a second; default 0: as many as it can. One that sends
+    # more is not refused but read from more slowly, so that it waits in its own `flush`.
+    messages_per_second: float = Field(default=0.0, ge=0, le=1e9, allow_inf_nan=False)
+
+    # How many of them may come at once before messages_per_second tells, default 1000 (1–1000000000). A burst of
+    # n messages then takes (n - message_burst) / messages_per_second seconds.
+    message_burst: int = Field(default=1000, ge=1, le=1_000_000_000)
+
     # Consent policy (TOML), default None: the one that ships with lexmesh. Clients and servers alike police with it
     # what they send and what they get. In a config file, relative to that file.
     # A gateway reads it again at SIGHUP.
@@ -177,8 +208,8 @@ class MeshConfig(BaseSettings):
     # handlers longer and holds that many messages in memory.
     handler_concurrency: int = Field(default=256, ge=1, le=100_000)
 
-    # Most seconds that a stop waits for handlers and unsent bytes, default 5 (0–3600). What is left then is dropped and
-    # counted.
+    # Most seconds that a stop takes, default 5 (0–3600). Handlers and unsent bytes have three quarters of it, what is
+    # left then is dropped and counted; the rest is for close handshakes.
     drain_seconds: float = Field(default=5.0, ge=0, le=3600, allow_inf_nan=False)
 
     # Hidden from type checkers, which take the keywords from the fields.

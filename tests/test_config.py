@@ -12,6 +12,8 @@ DEFAULTS = {
     "mesh_name": "spiral_codex_mesh",
     "host": "127.0.0.1",
     "websocket_port": 8765,
+    "websocket_path": "/",
+    "allowed_origins": [],
     "enable_websocket": True,
     "redis_url": "redis://localhost:6379",
     "enable_redis": True,
@@ -26,6 +28,9 @@ DEFAULTS = {
     "max_message_size": 1024 * 1024,
     "max_fragments": 1024,
     "max_connections": 10_000,
+    "frame_timeout": 10.0,
+    "messages_per_second": 0.0,
+    "message_burst": 1000,
     "policy_file": None,
     "audit_ring": 1024,
     "audit_file": None,
@@ -44,6 +49,14 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("websocket_port", -1),
     ("websocket_port", 65_536),
     ("websocket_port", "eighty"),
+    ("websocket_path", ""),
+    ("websocket_path", "mesh"),
+    ("websocket_path", "/mesh?x=1"),
+    ("websocket_path", "/m\n"),
+    ("allowed_origins", ["example.com"]),
+    ("allowed_origins", ["https://example.com/"]),
+    ("allowed_origins", ["https://example.com/path"]),
+    ("allowed_origins", ["*"]),
     ("enable_websocket", "perhaps"),
     ("redis_url", "http://localhost"),
     ("redis_url", "redis://"),
@@ -65,6 +78,10 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("audit_ring", 1_000_001),
     ("audit_file_bytes", 4095),
     ("audit_files", -1),
+    ("frame_timeout", 0),
+    ("messages_per_second", -1),
+    ("messages_per_second", float("nan")),
+    ("message_burst", 0),
     ("handler_concurrency", 0),
     ("drain_seconds", -0.1),
 ]
@@ -114,6 +131,11 @@ def test_environment_covers_every_kind_of_field(monkeypatch: pytest.MonkeyPatch)
     config = MeshConfig()
     assert config.peers == ["ws://a:8765", "grpc://b:50051"]
     assert (config.enable_redis, config.overflow, config.overflow_seconds) == (False, "drop_oldest", 2.5)
+
+
+def test_origins_from_the_environment_are_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEXMESH_ALLOWED_ORIGINS", "https://Example.com, null,http://[::1]:3000")
+    assert MeshConfig().allowed_origins == ["https://example.com", "null", "http://[::1]:3000"]
 
 
 def test_bad_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

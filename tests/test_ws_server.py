@@ -67,13 +67,79 @@ async def test_connection_headers_of_browsers(connect, connection: str) -> None:
         ({"Connection": "keep-alive, notupgrade"}, 400),
         ({"Sec-WebSocket-Key": ""}, 400),
         ({"Sec-WebSocket-Key": "c2hvcnQ="}, 400),
-        ({"Sec-WebSocket-Version": "12"}, 400),
+        *(({"Sec-WebSocket-Version": version}, 426) for version in ("12", "8", "7", "", "13, 8")),
         ({"Upgrade": "h2c"}, 426),
         ({"Upgrade": ""}, 426),
     ],
 )
 async def test_bad_handshakes(connect, headers: dict[str, str], status: int) -> None:
     assert (await connect(headers=headers)).status == status
+
+
+async def test_another_version_is_told_which_one_would_do(connect) -> None:
+    client = await connect(headers={"Sec-WebSocket-Version": "8"})
+    assert (client.status, client.headers["sec-websocket-version"]) == (426, "13")
+
+
+ORIGINS = ["https://example.com", "HTTP://Localhost:3000", "null"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 101),
+        ("https://example.com", 101),
+        ("https://EXAMPLE.com", 101),
+        ("http://localhost:3000", 101),
+        ("null", 101),
+        ("http://example.com", 403),
+        ("https://example.com:8443", 403),
+        ("https://example.com.evil.example", 403),
+        ("https://evil.example/https://example.com", 403),
+        ("https://sub.example.com", 403),
+        ("https://example.com, https://evil.example", 403),
+        ("*", 403),
+    ],
+)
+async def test_origins(origin: str | None, status: int) -> None:
+    async with gateway(allowed_origins=ORIGINS) as server:
+        client = await RawClient.connect(server.port, headers={"Origin": origin} if origin else {})
+        assert client.status == status
+        await client.aclose()
+        await eventually(lambda: server.ledger()["connections"] == 0)
+
+
+async def test_two_origins_must_both_be_allowed() -> None:
+    async with gateway(allowed_origins=ORIGINS) as server:
+        both = "https://example.com\r\nOrigin: https://evil.example"
+        client = await RawClient.connect(server.port, headers={"Origin": both})
+        assert client.status == 403
+        await client.aclose()
+
+
+async def test_any_origin_unless_configured(connect) -> None:
+    assert (await connect(headers={"Origin": "https://evil.example"})).status == 101
+
+
+async def test_the_gateways_path() -> None:
+    async with gateway(websocket_path="/mesh/v1") as server:
+        server.add_page("/mesh/v1/health", lambda: (200, "text/plain", b"ok"))
+        plain = {"Upgrade": "", "Connection": "close"}
+        for path, headers, status in [
+            ("/mesh/v1", {}, 101),
+            ("/mesh/v1?token=1", {}, 101),
+            ("/", {}, 404),
+            ("/mesh/v1/", {}, 404),
+            ("/mesh", {}, 404),
+            ("/mesh/v1/health", {}, 404),
+            ("//mesh/v1", {}, 404),
+            ("/mesh/v1", plain, 426),
+            ("/mesh/v1/health", plain, 200),
+            ("/", plain, 404),
+        ]:
+            client = await RawClient.connect(server.port, path=path, headers=headers)
+            assert client.status == status, (path, headers)
+            await client.aclose()
 
 
 async def test_plain_http(server, connect) -> None:

@@ -10,6 +10,7 @@ from libc.string cimport memcmp
 
 cdef extern from "text.h" nogil:
     size_t lm_utf8_valid_prefix(const uint8_t* ptr, size_t length) noexcept
+    int lm_utf8_begins(const uint8_t* ptr, size_t length) noexcept
     size_t lm_plain_prefix(const uint8_t* ptr, size_t length) noexcept
     uint64_t lm_hash(const uint8_t* ptr, size_t length) noexcept
 
@@ -64,6 +65,12 @@ cdef inline bint is_literal(Span a, const char* text, Py_ssize_t length) noexcep
 
 cdef inline bint is_utf8(Span s) noexcept nogil:
     return lm_utf8_valid_prefix(s.ptr, <size_t>s.len) == <size_t>s.len
+
+
+cdef inline Py_ssize_t utf8_prefix(Span s) noexcept nogil:
+    """Bytes of whole characters that a text cut anywhere begins with, -1 if no text can begin so."""
+    cdef size_t whole = lm_utf8_valid_prefix(s.ptr, <size_t>s.len)
+    return <Py_ssize_t>whole if lm_utf8_begins(s.ptr + whole, <size_t>s.len - whole) else -1
 
 
 cdef inline Py_ssize_t get_varint(const uint8_t* ptr, const uint8_t* end, uint64_t* value) noexcept nogil:

@@ -91,6 +91,17 @@ static inline size_t lm_utf8_step(const uint8_t *ptr, size_t length) {
     return 0;
 }
 
+/* Whether `length` bytes, no whole character, are the beginning of one; so are none. */
+static inline int lm_utf8_begins(const uint8_t *ptr, size_t length) {
+    if (length == 0) return 1;
+    uint8_t lead = ptr[0];
+    size_t whole = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    if (lead < 0xC2 || length >= whole) return 0;
+    uint8_t least = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    uint8_t completed[4] = {lead, length > 1 ? ptr[1] : least, length > 2 ? ptr[2] : 0x80, 0x80};
+    return lm_utf8_step(completed, whole) == whole;
+}
+
 /* Length of the longest prefix that is well-formed UTF-8 and ends at a character. */
 static inline size_t lm_utf8_valid_prefix(const uint8_t *ptr, size_t length) {
     size_t at = 0;

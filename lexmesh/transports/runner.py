@@ -19,6 +19,10 @@ BACKLOG_FACTOR = 64
 """Async calls that may wait for a place, as a multiple of the places; what comes on top is dropped and counted."""
 
 
+CANCEL_SECONDS = 0.25
+"""How long a cancelled handler may take to end."""
+
+
 class HandlerRunner:
     """Runs async handlers side by side and async filters in order within each source.
 
@@ -109,7 +113,7 @@ class HandlerRunner:
         return [task for task in (*self._tasks, *self._filters) if task is not asyncio.current_task()]
 
     async def finish(self, seconds: float) -> None:
-        """Gives what runs some time, then cancels the rest.
+        """Gives what runs some time, then cancels the rest; a handler that refuses to end is left behind.
 
         Args:
             seconds: how long to wait.
@@ -126,4 +130,9 @@ class HandlerRunner:
         await asyncio.sleep(0)  # a coroutine must have begun to count its own cancellation
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if not tasks:
+            return
+        ended, _ = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # told of already; asyncio would warn that nobody asked

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from picows import WSCloseCode
 
+from lexmesh._bucket import TokenBucket
 from lexmesh._codec import StreamEvent
 from lexmesh._link import Link
 from lexmesh._outbox import Outbox
+from lexmesh.transports.frame_clock import FrameClock
+from lexmesh.transports.resets import ResetWatch, watch_for
 
 if TYPE_CHECKING:
     from lexmesh._pipeline import Core
     from lexmesh._router import Endpoint
     from lexmesh.config import MeshConfig
     from lexmesh.transports.turn import TurnFlusher
+
+CLOSE_POLICY = 1008
+"""Close code for a peer that does what this side does not put up with (RFC 6455, section 7.4.1)."""
 
 CLOSE_SLOW = 4008
 """Close code for a peer that reads too slowly."""
@@ -61,6 +68,8 @@ class Session:
         epoch: stamp for messages that come in without a name.
     """
 
+    link_type = Link
+
     def __init__(self, owner: SessionOwner, *, proto: bool, masked: bool, epoch: int) -> None:
         config = owner.config
         self.owner = owner
@@ -70,7 +79,9 @@ class Session:
         # A client that may not drop has nobody to disconnect: its publishers are told to wait instead.
         overflow = "block" if masked and config.overflow == "disconnect" else config.overflow
         self.outbox = Outbox(owner.core, self, overflow, config.overflow_bytes, int(config.overflow_seconds * 1000))
-        self.link = Link(owner.core, self.outbox, self, config.max_fragments)
+        rate = 0.0 if masked else config.messages_per_second
+        bucket = TokenBucket(rate, config.message_burst) if rate else None
+        self.link = self.link_type(owner.core, self.outbox, self, config.max_fragments, bucket)
         self.close_code = 1006
         self.close_reason = ""
         self.is_open = False
@@ -79,7 +90,11 @@ class Session:
         self._drained = asyncio.Event()
         self._blocking: set[Session] = set()
         self._blocked_by = 0
+        self._frames = FrameClock(config.frame_timeout)
         self._opened_at = 0.0
+        self._reset = False
+        self._fd = -1
+        self._reset_watch: ResetWatch | None = None
 
     @property
     def name(self) -> str:
@@ -104,10 +119,17 @@ class Session:
         self.outbox.open(link.transport, self.proto, self.masked, self.epoch)
         self.is_open = True
         self._opened_at = asyncio.get_running_loop().time()
+        underlying = link.transport.underlying_transport
+        self._reset_watch = watch_for(underlying)
+        if self._reset_watch is not None:
+            self._fd = underlying.get_extra_info("socket").fileno()
+            self._reset_watch.add(self._fd, self)
         self.owner.session_opened(self)
 
     def on_disconnected(self, link: Link) -> None:
         """The connection is gone; what still waited is counted as dropped."""
+        if self._reset_watch is not None:
+            self._reset_watch.discard(self._fd)
         if not self.outbox.closed:
             self.outbox.close()
         self.is_open = False
@@ -116,19 +138,38 @@ class Session:
         self.ended.set()
         self.owner.session_closed(self)
 
+    def on_reset(self) -> None:
+        """The peer reset the connection, and the event loop tells nobody else."""
+        self._reset = True
+        asyncio.get_running_loop().call_soon(self._read_rest)
+
+    def _read_rest(self) -> None:
+        """Reads what a peer sent before its reset, a portion a loop turn, and then the reset itself."""
+        if not self.is_open or self._blocked_by:
+            return
+        underlying: Any = self.link.transport.underlying_transport
+        if not underlying.is_closing():
+            underlying._read_ready()
+            asyncio.get_running_loop().call_soon(self._read_rest)
+
     def on_closed_by_peer(self, link: Link, code: int, reason: str) -> None:
         """The peer sent a close frame: answer it with its own code and end (RFC 6455, section 5.5.1)."""
         self.close_code, self.close_reason = (code or 1005), reason
         self.outbox.flush()
         self.outbox.close()
-        if not link.transport.is_close_frame_sent:
-            link.transport.send_close(_ANSWERS.get(code, WSCloseCode.OK))
+        link.transport.send_close(cast(WSCloseCode, code or 1000))
         link.transport.disconnect()
-        asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
+        asyncio.get_running_loop().call_later(ABORT_SECONDS, self.cut)
 
     def close_link(self, link: Link, code: int, reason: str) -> None:
         """The compiled link found a reason to close."""
         self.close(code, reason)
+
+    def on_violation(self, link: Link) -> None:
+        """The frame layer is about to close for a violation: what waits leaves before, and nothing after."""
+        self.outbox.flush()
+        self.outbox.close()
+        asyncio.get_running_loop().call_later(ABORT_SECONDS, self.cut)
 
     def on_control(self, event: StreamEvent) -> None:
         """A reserved message arrived."""
@@ -159,6 +200,11 @@ class Session:
         logger.warning("closing %s: it reads too slowly", self.name or self.remote_address)
         self.close(CLOSE_SLOW, "read too slowly")
 
+    def on_throttled(self, wait: int) -> None:
+        """The peer sent more than its share: it is not read from for so many milliseconds."""
+        self.pause()
+        asyncio.get_running_loop().call_later(wait / 1000, self.resume)
+
     def on_blocked(self, source: Endpoint) -> None:
         """This queue is full under the `block` policy: stop reading from the publisher until there is room."""
         publisher = getattr(source, "owner", None)
@@ -169,6 +215,20 @@ class Session:
     def is_proven(self, now: float) -> bool:
         """Whether the connection lasted long enough to be called good; `now` is the loop's time."""
         return now - self._opened_at >= PROVEN_SECONDS
+
+    def look_after(self, now: float) -> None:
+        """Ends a connection that has kept this side waiting too long, and takes back the memory that it left behind.
+
+        Args:
+            now: seconds that this side has been reading, on any clock; for frames that are half there.
+        """
+        if self.outbox.too_old():
+            self.outbox.give_up()
+        elif self._frames.is_late(self.link.work, self.link.pending, now, reading=not self._blocked_by):
+            logger.warning("closing %s: half a frame, and no more of it", self.name or self.remote_address)
+            self.close(CLOSE_POLICY, "a frame must be sent at once: half of one has waited too long")
+        else:
+            self.link.trim()
 
     # -- reading on and off ---------------------------------------------------------------------------------------
 
@@ -183,6 +243,8 @@ class Session:
         self._blocked_by -= 1
         if self._blocked_by == 0 and self.is_open and self.link.transport is not None:
             self.link.transport.underlying_transport.resume_reading()
+            if self._reset:
+                self._read_rest()
 
     def unblock(self) -> None:
         """Lets all publishers that waited for this queue go on."""
@@ -212,7 +274,7 @@ class Session:
         # Any number goes on the wire; the enum has only those of RFC 6455.
         transport.send_close(cast(WSCloseCode, code), reason.encode()[:123].decode(errors="ignore"))
         self.outbox.close()  # nothing may follow a close frame (RFC 6455, section 5.5.1)
-        asyncio.get_running_loop().call_later(ABORT_SECONDS, self._abort)
+        asyncio.get_running_loop().call_later(ABORT_SECONDS, self.cut)
 
     async def drained(self, seconds: float) -> None:
         """Waits until all that was queued has left, but no longer than so many seconds."""
@@ -221,11 +283,18 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drained.wait(), seconds)
 
-    def _abort(self) -> None:
+    def cut(self) -> None:
+        """Ends the connection as it is, whatever still waits."""
         transport = self.link.transport
         if transport is not None and not transport.is_disconnected:
             transport.disconnect(graceful=False)
 
 
-_ANSWERS = {code.value: code for code in WSCloseCode} | {0: WSCloseCode.OK, 1006: WSCloseCode.PROTOCOL_ERROR}
-"""What answers a peer's close code: itself, but 1006, which must not be sent, and none (RFC 6455, section 7.4.1)."""
+async def all_ended(sessions: Collection[Session], seconds: float) -> None:
+    """Waits until connections have ended, and cuts those that have not after so many seconds."""
+    ends = [asyncio.ensure_future(session.ended.wait()) for session in sessions]
+    if ends:
+        await asyncio.wait(ends, timeout=seconds)
+    for session in sessions:
+        session.cut()
+    await asyncio.gather(*ends)

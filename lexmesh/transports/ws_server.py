@@ -16,7 +16,7 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_se
 
 from lexmesh._codec import StreamEvent
 from lexmesh._handlers import cause_depth
-from lexmesh._link import MAX_FRAME_MARGIN
+from lexmesh._link import MAX_FRAME_MARGIN, READ_BUFFER
 from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError, PortInUseError, TransportError
@@ -28,11 +28,20 @@ from lexmesh.transports.gateway_protocol import GatewayProtocol
 from lexmesh.transports.loop import run_until_signal
 from lexmesh.transports.policy_reload import PolicyReloader
 from lexmesh.transports.runner import HandlerRunner
-from lexmesh.transports.session import Session
+from lexmesh.transports.session import Session, all_ended
+from lexmesh.transports.sweep import sweep
 from lexmesh.transports.turn import TurnFlusher
 
 HANDSHAKE_SECONDS = 5.0
-READ_BUFFER = 16 * 1024
+
+DRAIN_SHARE = 0.75
+"""Of a stop's time, what handlers and queues may take."""
+
+CLOSING_SHARE = 0.15
+"""Of a stop's time, what close handshakes may take; the rest is for the process to end in."""
+
+LEAST_CLOSING_SECONDS = 0.25
+"""A close frame that has left deserves to arrive, however short the stop."""
 
 logger = logging.getLogger("lexmesh.websocket")
 
@@ -52,6 +61,8 @@ class WebSocketServer:
         config: limits and overflow policy; from the environment when None.
         policy: the consent policy; the configured file, which can be reloaded, or the default policy when None.
     """
+
+    session_type = Session
 
     def __init__(
         self,
@@ -126,7 +137,7 @@ class WebSocketServer:
                 raise PortInUseError(self.host, self.port) from None
             raise TransportError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from None
         self.port = self._server.sockets[0].getsockname()[1]
-        self._sweeper = loop.create_task(self._sweep())
+        self._sweeper = loop.create_task(sweep(self._sessions, self.config.frame_timeout))
         if self._audit_file is not None:
             await self._audit_file.start()
 
@@ -134,7 +145,8 @@ class WebSocketServer:
         """Drains and closes: nothing new comes in, what was taken in goes out, clients are told 1001.
 
         Args:
-            seconds: how long handlers and slow clients may take; the configured drain time when None.
+            seconds: how long it may take; the configured drain time when None. Handlers and slow clients have three
+                quarters of it; then what is left of them is dropped and counted.
         """
         if self._server is None:
             return
@@ -143,16 +155,19 @@ class WebSocketServer:
         server.close()
         self._sweeper.cancel()
         seconds = self.config.drain_seconds if seconds is None else seconds
-        deadline = time.monotonic() + seconds
+        patience = DRAIN_SHARE * seconds
+        deadline = time.monotonic() + patience
         sessions = list(self._sessions)
         for session in sessions:
             session.link.stop_reading()
-        await self._runner.finish(seconds)
+            session.pause()
+        await self._runner.finish(patience)
         self.flusher.flush()
         await asyncio.gather(*(session.drained(max(0.0, deadline - time.monotonic())) for session in sessions))
         for session in sessions:
+            session.resume()
             session.close(1001, "going away")
-        await asyncio.gather(*(session.ended.wait() for session in sessions))
+        await all_ended(sessions, max(LEAST_CLOSING_SECONDS, CLOSING_SHARE * seconds))
         if self._audit_file is not None:
             await self._audit_file.stop(seconds)
 
@@ -308,38 +323,33 @@ class WebSocketServer:
             self._protocol.congested(session, congested)
 
     def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        path = handshake.path_of(request)
         if not handshake.wants_upgrade(request):
-            make = self._pages.get(path)
-            if make is None:
-                status = HTTPStatus.UPGRADE_REQUIRED if path == "/" else HTTPStatus.NOT_FOUND
-                return handshake.refused(status, "this is a WebSocket gateway" if path == "/" else "no such page")
-            return handshake.page(*make())
-        if path != "/":
-            return handshake.refused(HTTPStatus.NOT_FOUND, "no such path: the gateway is at /")
-        if self._stopping:
-            return handshake.refused(HTTPStatus.SERVICE_UNAVAILABLE, "going away")
-        if len(self._sessions) >= self.config.max_connections:
-            return handshake.refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+            return self._page(handshake.path_of(request))
+        fault = handshake.fault_of(request, self.config)
+        if fault is not None:
+            return fault
+        if self._stopping or len(self._sessions) >= self.config.max_connections:
+            reason = "going away" if self._stopping else "too many connections"
+            return handshake.refused(HTTPStatus.SERVICE_UNAVAILABLE, reason)
         handshake.normalise_connection(request)
         subprotocol = handshake.choose_subprotocol(request)
         proto = subprotocol == handshake.SUBPROTOCOL_PROTO
-        session = Session(self, proto=proto, masked=False, epoch=self._next_epoch())
+        session = self.session_type(self, proto=proto, masked=False, epoch=self._next_epoch())
         session.welcomed = subprotocol is not None
         return handshake.accepted(session.link, subprotocol)
+
+    def _page(self, path: str) -> WSUpgradeResponseWithListener:
+        make = self._pages.get(path)
+        if make is not None:
+            return handshake.page(*make())
+        if path == self.config.websocket_path:
+            return handshake.upgrade_required("this is a WebSocket gateway")
+        return handshake.refused(HTTPStatus.NOT_FOUND, "no such page")
 
     def _next_epoch(self) -> int:
         """A connection's epoch: its time in ms, moved on where two would share one."""
         self._last_epoch = max(self._last_epoch + 1, now_ms())
         return self._last_epoch
-
-    async def _sweep(self) -> None:
-        """Closes links whose queue has waited too long while nothing new made them notice."""
-        while True:
-            await asyncio.sleep(1.0)
-            for session in list(self._sessions):
-                if session.outbox.too_old():
-                    session.outbox.give_up()
 
 
 def _audit_file_of(config: MeshConfig, pipeline: StreamPipeline) -> AuditFile | None:

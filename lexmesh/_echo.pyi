@@ -1,0 +1,3 @@
+from lexmesh._link import Link
+
+class EchoLink(Link): ...
