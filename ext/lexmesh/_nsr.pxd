@@ -6,7 +6,7 @@ from lexmesh._buffer cimport Buffer
 
 from lexmesh._decoder cimport Decoder
 from lexmesh._envelope cimport Envelope, Format
-from lexmesh._nsr_payload cimport PayloadScanner
+from lexmesh._nsr_payload cimport PayloadScanner, Root
 from lexmesh._nsr_text cimport Want
 from lexmesh._span cimport Span
 
@@ -21,6 +21,7 @@ cdef enum Scope:
     PAYLOAD_KEYS
     PAYLOAD_STRINGS
     RAW_BYTES
+    NAMES
     SCOPES
 
 
@@ -67,6 +68,9 @@ cdef class Scanner(PayloadScanner):
     cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil
     cdef bint envelope_is_clean(self, Envelope* env) noexcept nogil
     cdef bint payload_is_clean(self, Envelope* env, bint words) noexcept nogil
+    cdef bint line_is_clean(self) noexcept nogil
+    cdef bint scan_root(self, Root root, Span text, const Want* want) noexcept nogil
+    cdef bint scan_names(self, Envelope* env, uint64_t active) noexcept nogil
     cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil
     cdef bint scan_pair(self, Span key, Span value, uint64_t active) noexcept nogil
     cdef bint scan_payload(self, Envelope* env, uint64_t active) noexcept nogil

@@ -10,21 +10,30 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
 from lexmesh._buffer cimport append_span, release, reserve
-from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO
+from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO, parse_id
 from lexmesh._nsr_automaton cimport Automaton
 from lexmesh._nsr_filter cimport LM_TRIP_ESCAPE, LM_TRIP_HIGH, Prefilter
 from lexmesh._nsr_fold cimport SEPARATOR, fold
 from lexmesh._nsr_json cimport is_json_like
-from lexmesh._nsr_payload cimport AT_DATA, AT_EVENT_TYPE, AT_METADATA, NOWHERE, Values
+from lexmesh._nsr_payload cimport (
+    AT_CONTENT_TYPE, AT_DATA, AT_EVENT_TYPE, AT_METADATA, AT_REPLY_TO, AT_SOURCE_NODE, AT_TARGET_NODE, NOWHERE, Values,
+)
 from lexmesh._nsr_subject cimport lower, subject_matches
-from lexmesh._nsr_text cimport IN_INSTRUCTION, IN_METADATA, IN_TELEMETRY
+from lexmesh._nsr_text cimport IN_INSTRUCTION, IN_METADATA, IN_NAMES, IN_TELEMETRY
+from lexmesh._nsr_wide cimport wide_forms
 from lexmesh._span cimport OK, Status, same, span
 from lexmesh._status cimport reason_of
 
 from lexmesh._nsr_rules import SCOPE_NAMES, Program
 
+cdef extern from "nsr_codes.h" nogil:
+    size_t LM_CODES_PAD
+    bint lm_may_hold_codes(const uint8_t* text, size_t length) noexcept
+
 cdef enum:
     VALUE_READS = 64            # times the payload's length that values of keys may be read: its nesting
+    TEXT_READS = 64             # times the message's length that texts may be searched: decoded, each is a text again
+    SPARE_READS = 65536         # bytes more, for a message that is mostly names
 
 
 cdef class Scanner(PayloadScanner):
@@ -66,6 +75,7 @@ cdef class Scanner(PayloadScanner):
                                  | self.in_scope[<int>RAW_BYTES])
         self.metadata_filter = filter_for(patterns, metadata, self.metadata_keys, vectors)
         self.instruction_filter = filter_for(patterns, payload, self.payload_keys, vectors)
+        self.name_filter = filter_for(patterns, self.in_scope[<int>NAMES], 0, vectors)
         self.telemetry_filter = filter_for(patterns, 0, self.payload_keys, vectors)
 
     cdef void* _block(self, size_t size) except NULL:
@@ -130,7 +140,9 @@ cdef class Scanner(PayloadScanner):
         self.place.depth = 0
         self.wanted = active
         self.value_budget = VALUE_READS * (env.raw.len + 64)
-        if not self.scan(env, active):
+        self.work = TEXT_READS * env.raw.len + SPARE_READS
+        self.too_deep = False
+        if not self.scan(env, active) or (self.too_deep and self.verdict.rule < 0):
             self.verdict.rule = self.rule_count + 2
             self.place.root = NOWHERE
         elif self.verdict.rule < 0 and self.opaque_denied and env.payload_kind == OPAQUE_BYTES:
@@ -163,6 +175,8 @@ cdef class Scanner(PayloadScanner):
         """Searches all of the message. False: no memory."""
         if not self.envelope_is_clean(env) and not self.scan_metadata(env, active):
             return False
+        if self.in_scope[<int>NAMES] & active and not self.scan_names(env, active):
+            return False
         if not self.scan_payload(env, active):
             return False
         if self.requiring & active:
@@ -170,8 +184,8 @@ cdef class Scanner(PayloadScanner):
         return True
 
     cdef bint envelope_is_clean(self, Envelope* env) noexcept nogil:
-        """Whether the prefilter proves that event type and metadata hold nothing; False also without memory."""
-        cdef Py_ssize_t room = env.event_type.len
+        """Whether the prefilter proves that type, metadata and the like hold nothing; False also without memory."""
+        cdef Py_ssize_t room = env.event_type.len + env.reply_to.len + env.content_type.len + 2 + LM_CODES_PAD
         cdef Py_ssize_t i
         cdef Span key, value
         self.phase = IN_METADATA
@@ -185,19 +199,48 @@ cdef class Scanner(PayloadScanner):
             key, value = env.metadata[i].key, env.metadata[i].value
             if is_json_like(key) or is_json_like(value) or self.metadata_filter.may_join(key, value):
                 return False
-            add_quoted(&self.line, key)
-            add_quoted(&self.line, value)
-        return self.trips(span(self.line.ptr, self.line.len), True) == 0
+            add_to_line(&self.line, key)
+            add_to_line(&self.line, value)
+        if env.content_type.len:
+            add_to_line(&self.line, env.content_type)
+        if env.reply_to.len and is_free_text(env.reply_to):
+            add_to_line(&self.line, env.reply_to)
+        return self.line_is_clean()
+
+    cdef bint line_is_clean(self) noexcept nogil:
+        cdef Span line = span(self.line.ptr, self.line.len)
+        memset(self.line.ptr + self.line.len, 0, LM_CODES_PAD)
+        return self.trips(line, False) == 0 and (
+            not lm_may_hold_codes(line.ptr, <size_t>line.len) or not self.holds_codes(line))
+
+    cdef bint scan_root(self, Root root, Span text, const Want* want) noexcept nogil:
+        self.root = root
+        self.depth = 0
+        return self.text(text, want, 0)
+
+    cdef bint scan_names(self, Envelope* env, uint64_t active) noexcept nogil:
+        """Searches what names the nodes, for a policy that asks for it. False: no memory."""
+        cdef Want want
+        memset(&want, 0, sizeof(want))
+        want.words = self.in_scope[<int>NAMES] & active
+        self.phase = IN_NAMES
+        return (self.scan_root(AT_SOURCE_NODE, env.source_node, &want)
+                and self.scan_root(AT_TARGET_NODE, env.target_node, &want)
+                and self.scan_root(AT_REPLY_TO, env.reply_to, &want))
 
     cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil:
-        """Searches the event type and the metadata. False: no memory."""
+        """Searches the event type, the metadata, and what else is text of the sender's own. False: no memory."""
         cdef Py_ssize_t i
         cdef Want want
         memset(&want, 0, sizeof(want))
-        self.root = AT_EVENT_TYPE
-        self.depth = 0
         want.words = self.in_scope[<int>EVENT_TYPE] & active
-        if not self.text(env.event_type, &want, 0):
+        if not self.scan_root(AT_EVENT_TYPE, env.event_type, &want):
+            return False
+        want.words = self.in_scope[<int>METADATA_VALUES] & active
+        want.inner_keys = self.metadata_keys & active
+        if not self.scan_root(AT_CONTENT_TYPE, env.content_type, &want):
+            return False
+        if is_free_text(env.reply_to) and not self.scan_root(AT_REPLY_TO, env.reply_to, &want):
             return False
         self.root = AT_METADATA
         self.depth = 1
@@ -248,6 +291,9 @@ cdef class Scanner(PayloadScanner):
                 return False
         elif env.payload_kind == PLAIN_TEXT and not self.text(env.payload, &strings, 0):
             return False
+        if env.payload_kind != JSON_VALUE and (strings.words | strings.inner_keys) & self.wanted:
+            if not self.wide(env.payload, &strings, 0):
+                return False
         strings.words = self.in_scope[<int>RAW_BYTES] & active
         strings.inner_keys = 0
         self.depth = 0
@@ -258,14 +304,18 @@ cdef class Scanner(PayloadScanner):
         cdef bint is_json = env.payload_kind == JSON_VALUE
         cdef int trips
         self.phase = IN_INSTRUCTION if words else IN_TELEMETRY
-        if env.payload.len == 0 or (env.payload_kind == OPAQUE_BYTES and not words):
+        if env.payload.len == 0:
+            return True
+        if not is_json and wide_forms(env.payload):
+            return False
+        if env.payload_kind == OPAQUE_BYTES and not words:
             return True
         trips = self.trips(env.payload, is_json)
         if not is_json:
-            return trips == 0 and not is_json_like(env.payload)
+            return trips == 0 and not is_json_like(env.payload) and not (words and self.holds_codes(env.payload))
         self.joinable = words and (trips & (LM_TRIP_HIGH | LM_TRIP_ESCAPE) != 0
                                    or self.instruction_filter.may_join_in_json(env.payload))
-        return trips == 0 and not self.joinable
+        return trips == 0 and not self.joinable and not (words and self.holds_codes(env.payload))
 
     cdef void require(self, Envelope* env, uint64_t active) noexcept nogil:
         """Refuses a message without a metadata key that it needs, or with nothing to read in it."""
@@ -372,7 +422,14 @@ cdef Prefilter filter_for(list patterns, uint64_t words, uint64_t keys, int vect
     return Prefilter(wanted, [letters for letters, in_text, _, _ in patterns if in_text & words], vectors)
 
 
-cdef inline void add_quoted(Buffer* line, Span text) noexcept nogil:
+cdef inline bint is_free_text(Span reply_to) noexcept nogil:
+    """Whether what should be an event's id is none: whatever its sender likes to say."""
+    cdef Span source
+    cdef uint64_t epoch, seq
+    return reply_to.len != 0 and not parse_id(reply_to, &source, &epoch, &seq)
+
+
+cdef inline void add_to_line(Buffer* line, Span text) noexcept nogil:
     line.ptr[line.len] = c'"'
     line.len += 1
     append_span(line, text)
