@@ -743,7 +743,7 @@ class Reference:
 
     def decodings(self, data: bytes, want: Want, level: int, path: str) -> None:
         words = any(self.rules[rule].deny or rule not in self.found for rule in want.words)
-        if ESCAPE.search(data) or re.search(rb"%25|&amp;", data):
+        if unescape_text(data) != data:
             self.deeper(unescape_text(data), want, level, path)
         if words and QUOTED.search(data):
             self.deeper(unescape_quoted(data), want, level, path)

@@ -67,3 +67,11 @@ cdef class PayloadScanner(TextScanner):
     cdef bint leaf_refused(self, int rule, const Token* token, int level, bint* refused) noexcept nogil
     cdef bint text_refused(self, int rule, Span text, int level, bint* refused) noexcept nogil
     cdef object path_text(self)
+
+
+cdef inline int lowest(uint64_t rules) noexcept nogil:
+    """The first of some rules, which are not none."""
+    cdef int rule = 0
+    while not rules >> rule & 1:
+        rule += 1
+    return rule

@@ -231,13 +231,6 @@ cdef str without_escapes(str text):
     return text
 
 
-cdef inline int lowest(uint64_t rules) noexcept nogil:
-    cdef int rule = 0
-    while not rules >> rule & 1:
-        rule += 1
-    return rule
-
-
 cdef inline bint is_zero(Span number) noexcept nogil:
     """Whether a JSON number is zero: no digit but 0 before its exponent."""
     cdef Py_ssize_t i
