@@ -3,7 +3,6 @@
 Nothing here is shared with the compiled scanner but the data: nsr_unicode.json holds the same character readings.
 """
 
-import base64
 import bisect
 import html.entities
 import json
@@ -73,6 +72,11 @@ def _read_character(point: int) -> list[Symbol] | None:
 
 def characters(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Code points with their bytes; a byte that begins no UTF-8 sequence is U+FFFD."""
+    try:
+        yield from [(ord(char), char.encode()) for char in data.decode()]
+        return
+    except UnicodeDecodeError:
+        pass
     at = 0
     while at < len(data):
         for length in (1, 2, 3, 4):
@@ -354,8 +358,21 @@ def runs_of(data: bytes, alphabet: Alphabet) -> list[re.Match[bytes]]:
     return list(re.finditer(alphabet.belongs.encode() + b"+", data))
 
 
+def breaks(data: bytes, runs: list[re.Match[bytes]], at: int, alphabet: Alphabet) -> bool:
+    """Whether a run is a line that the next one goes on, so that neither is decoded by itself."""
+    if alphabet is BASE32 or not 0 <= at < len(runs) - 1:
+        return False
+    line = runs[at][0]
+    whole = len(line) >= 32 and len(line) % (2 if alphabet is HEX else 4) == 0
+    between = data[runs[at].end() : runs[at + 1].start()]
+    return bool(whole and re.fullmatch(rb"[ \t\r\n]{1,16}", between) and len(runs[at + 1][0]) <= len(line))
+
+
 def blobs(data: bytes, alphabet: Alphabet) -> Iterator[bytes]:
-    for match in runs_of(data, alphabet):
+    runs = runs_of(data, alphabet)
+    for at, match in enumerate(runs):
+        if breaks(data, runs, at, alphabet) or breaks(data, runs, at - 1, alphabet):
+            continue
         if alphabet.is_worth(match[0]):
             yield alphabet.decoded(match[0])
             if alphabet is HEX and len(match[0]) % 2:
@@ -384,34 +401,34 @@ def wrapped(data: bytes, alphabet: Alphabet) -> Iterator[bytes]:
         first = last if len(lines) > 1 and len(lines[-1]) < size else last + 1
 
 
-def spreads(data: bytes) -> Iterator[bytes]:
-    """Characters that a repeated separator parts, six letters and digits or more close to each other."""
-    for period in range(2, 7):
+def spreads(data: bytes, least: int) -> Iterator[bytes]:
+    """Characters that a repeated separator parts, `least` letters and digits or more close to each other."""
+    alone = {match.start() for match in re.finditer(rb"(?<![A-Za-z0-9])[A-Za-z0-9](?![A-Za-z0-9])", data)}
+    for period in range(2, 7) if len(alone) >= least else ():
         at = 0
         while at + period <= len(data):
             separator = data[at + 1 : at + period]
             count = 0
             while not re.search(rb"[A-Za-z0-9]", separator):
                 place = at + count * period
-                if place >= len(data) or not 0x20 < data[place] < 0x7F:
+                if place >= len(data) or not (0x20 <= data[place] < 0x7F or data[place] in b"\t\n\r"):
                     break
                 count += 1
                 if data[place + 1 : place + period] != separator:
                     break
-            if count >= 6 and _is_close(data, [at + n * period for n in range(count)]):
+            if count >= 6 and _is_close(alone, [at + n * period for n in range(count)], least):
                 yield data[at : at + (count - 1) * period + 1 : period]
-            at += 1 if count < 6 else count * period
+            at += 1 if count < 6 else (count - 1) * period  # the last may begin another
 
 
-def _is_close(data: bytes, places: list[int]) -> bool:
-    alone = {match.start() for match in re.finditer(rb"(?<![A-Za-z0-9])[A-Za-z0-9](?![A-Za-z0-9])", data)}
+def _is_close(alone: set[int], places: list[int], least: int) -> bool:
     close = 0
     last = -9
     for place in places:
         if place in alone:
             close = close + 1 if place - last <= 8 else 1
             last = place
-            if close >= 6:
+            if close >= least:
                 return True
     return False
 
@@ -583,6 +600,13 @@ def skip_blank(data: bytes) -> bytes:
     return data[at:]
 
 
+def json_string(data: bytes) -> bytes | None:
+    """The body of the JSON string that a text is, if it is one."""
+    data = skip_blank(data)
+    kind, raw, end = next(tokens(data))
+    return raw if data[:1] == b'"' and kind == "string" and not skip_blank(data[end:]) else None
+
+
 # -- the policy -----------------------------------------------------------------------------------------------------
 
 
@@ -615,6 +639,10 @@ def subject_matches(pattern: str, subject: str) -> bool:
     return re.fullmatch(expression, re.sub("[A-Z]", lambda m: m[0].lower(), subject), re.DOTALL) is not None
 
 
+IN_METADATA = {"metadata keys", "metadata values", "event type"}
+IN_PAYLOAD = {"payload keys", "payload strings", "raw bytes"}
+
+
 class Reference:
     """A policy.
 
@@ -633,6 +661,7 @@ class Reference:
         self.exceptions = [{s for text in rule.exceptions for s in spellings(text)} for rule in rules]
         self.found: dict[int, str] = {}
         self.too_deep = False
+        self.least = 6
         self.got_keys: set[int] = set()
         self.got_values: set[int] = set()
 
@@ -645,10 +674,18 @@ class Reference:
                     table.setdefault(spelling, set()).add(number)
         return table
 
+    def _least(self, scopes: set[str], key_scopes: set[str] | None = None) -> int:
+        """Letters of the shortest pattern that is looked for in some scopes; six at least."""
+        texts = [text for rule in self.rules if scopes & set(rule.scope) for text in rule.markers]
+        texts += [text for rule in self.rules if (key_scopes or scopes) & set(rule.scope) for text in rule.keys]
+        lengths = [len(spelling.replace(SPACE, "")) for text in texts for spelling in spellings(text)]
+        return max(6, min([length for length in lengths if length >= 3], default=1 << 30))
+
     def check(self, message: Message) -> tuple[bool, str, str]:
         """(allowed, rule, path)."""
         self.found = {}
         self.too_deep = False
+        self.least = self._least(IN_METADATA)
         active = {
             number
             for number, rule in enumerate(self.rules)
@@ -685,6 +722,7 @@ class Reference:
             self.text(value.encode(), in_values, 0, path)
             self.match_joined([key.encode(), value.encode()], in_values, path)
         names = Want(scoped("names", "markers"))
+        self.least = self._least({"names"})
         for path in ("source_node", "target_node", "reply_to"):
             self.text(getattr(message, path).encode(), names, 0, path)
         self._scan_payload(message, scoped)
@@ -698,6 +736,8 @@ class Reference:
 
     def _scan_payload(self, message: Message, scoped) -> None:  # type: ignore[no-untyped-def]
         keys = scoped("payload keys", "keys")
+        words = [scope for scope in IN_PAYLOAD if scoped(scope, "markers")]
+        self.least = self._least(IN_PAYLOAD if words else set(), {"payload keys"})
         strings = Want(scoped("payload strings", "markers"), inner_keys=keys)
         if message.kind == "json":
             self.walk(message.payload, Want(scoped("payload keys", "markers"), keys, inner_keys=keys), strings)
@@ -743,7 +783,7 @@ class Reference:
 
     def decodings(self, data: bytes, want: Want, level: int, path: str) -> None:
         words = any(self.rules[rule].deny or rule not in self.found for rule in want.words)
-        if unescape_text(data) != data:
+        if json_string(data) is None and unescape_text(data) != data:
             self.deeper(unescape_text(data), want, level, path)
         if words and QUOTED.search(data):
             self.deeper(unescape_quoted(data), want, level, path)
@@ -753,7 +793,7 @@ class Reference:
         for alphabet, found in ((BASE64, wrapped), (HEX, blobs), (HEX, wrapped)):
             for decoded in found(data, alphabet):
                 self.bytes_found(decoded, want, level, path)
-        for closed in spreads(data):
+        for closed in spreads(data, 6 if want.values else self.least):
             self.deeper(closed, want, level, path)
         if words:
             self.numbers(data, want, level, path)
@@ -830,13 +870,11 @@ class Reference:
                         self._hit(reading, spelling, start, end, replace(want, keys=frozenset()), path)
 
     def inner_json(self, data: bytes, want: Want, level: int, path: str) -> None:
-        data = skip_blank(data)
-        if data[:1] == b'"':
-            kind, raw, end = next(tokens(data))
-            if kind == "string" and not skip_blank(data[end:]):
-                self.deeper(unescape_string(raw), want, level, path)
-        elif data[:1] in (b"{", b"["):
-            self.inner_value(data, want, level + 1, path)
+        string = json_string(data)
+        if string is not None:
+            self.deeper(unescape_string(string), want, level, path)
+        elif skip_blank(data)[:1] in (b"{", b"["):
+            self.inner_value(skip_blank(data), want, level + 1, path)
 
     def inner_value(self, data: bytes, want: Want, level: int, path: str) -> None:
         inside_want = Want(want.words, inner_keys=want.inner_keys)

@@ -14,8 +14,10 @@ from lexmesh._nsr_envelope cimport (
     EVENT_TYPE, METADATA_KEYS, METADATA_VALUES, NAMES, PAYLOAD_KEYS, PAYLOAD_STRINGS, RAW_BYTES,
 )
 from lexmesh._nsr_filter cimport Prefilter
+from lexmesh._nsr_fold cimport MIN_SPACED, SPACE
 from lexmesh._nsr_payload cimport AT_DATA, NOWHERE, Values, lowest
 from lexmesh._nsr_subject cimport lower, subject_matches
+from lexmesh._nsr_text cimport IN_INSTRUCTION, IN_METADATA, IN_NAMES, IN_TELEMETRY
 from lexmesh._span cimport OK, Status, span
 from lexmesh._status cimport reason_of
 
@@ -23,7 +25,7 @@ from lexmesh._nsr_rules import SCOPE_NAMES, Program
 
 cdef enum:
     VALUE_READS = 64            # times the payload's length that values of keys may be read: its nesting
-    TEXT_READS = 64             # times the message's length that texts may be searched: decoded, each is a text again
+    TEXT_READS = 32             # times the message's length that texts may be searched: decoded, each is a text again
     SPARE_READS = 65536         # bytes more, for a message that is mostly names
 
 
@@ -61,10 +63,15 @@ cdef class Scanner(EnvelopeScanner):
                                   | self.in_scope[<int>EVENT_TYPE])
         cdef uint64_t payload = (self.in_scope[<int>PAYLOAD_KEYS] | self.in_scope[<int>PAYLOAD_STRINGS]
                                  | self.in_scope[<int>RAW_BYTES])
+        cdef uint64_t names = self.in_scope[<int>NAMES]
         self.metadata_filter = filter_for(patterns, metadata, self.metadata_keys, vectors)
         self.instruction_filter = filter_for(patterns, payload, self.payload_keys, vectors)
-        self.name_filter = filter_for(patterns, self.in_scope[<int>NAMES], 0, vectors)
+        self.name_filter = filter_for(patterns, names, 0, vectors)
         self.telemetry_filter = filter_for(patterns, 0, self.payload_keys, vectors)
+        self.shortest[<int>IN_METADATA] = shortest_of(patterns, metadata, self.metadata_keys)
+        self.shortest[<int>IN_INSTRUCTION] = shortest_of(patterns, payload, self.payload_keys)
+        self.shortest[<int>IN_NAMES] = shortest_of(patterns, names, 0)
+        self.shortest[<int>IN_TELEMETRY] = shortest_of(patterns, 0, self.payload_keys)
 
     cdef void* _block(self, size_t size) except NULL:
         """Zeroed memory that lives as long as the scanner."""
@@ -130,9 +137,10 @@ cdef class Scanner(EnvelopeScanner):
         self.value_budget = VALUE_READS * (env.raw.len + 64)
         self.work = TEXT_READS * env.raw.len + SPARE_READS
         self.too_deep = False
-        if not self.scan(env, active) or (self.too_deep and self.verdict.rule < 0):
+        if (not self.scan(env, active) or self.too_deep) and self.verdict.rule < 0:
             self.verdict.rule = self.rule_count + 2
             self.place.root = NOWHERE
+            self.place.depth = 0
         elif self.verdict.rule < 0 and self.opaque_denied and env.payload_kind == OPAQUE_BYTES:
             self.verdict.rule = self.rule_count
             self.place.root = AT_DATA
@@ -228,5 +236,14 @@ cdef class Scanner(EnvelopeScanner):
 
 cdef Prefilter filter_for(list patterns, uint64_t words, uint64_t keys, int vectors):
     """The prefilter of what some rules look for as words and others as keys."""
-    wanted = [letters for letters, in_text, as_key, _ in patterns if in_text & words or as_key & keys]
-    return Prefilter(wanted, [letters for letters, in_text, _, _ in patterns if in_text & words], vectors)
+    return Prefilter(wanted_of(patterns, words, keys), wanted_of(patterns, words, 0), vectors)
+
+
+cdef list wanted_of(list patterns, uint64_t words, uint64_t keys):
+    return [letters for letters, in_text, as_key, _ in patterns if in_text & words or as_key & keys]
+
+
+cdef int shortest_of(list patterns, uint64_t words, uint64_t keys) except -1:
+    """Letters of the shortest of them that may be set apart; a great many if there is none."""
+    lengths = [len(letters) - letters.count(bytes([SPACE])) for letters in wanted_of(patterns, words, keys)]
+    return min([length for length in lengths if length >= MIN_SPACED], default=1 << 30)

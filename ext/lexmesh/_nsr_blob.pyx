@@ -11,6 +11,7 @@ cdef enum:
     MIN_BASE64 = 6      # characters without padding: four letters
     MIN_BASE32 = 7
     MIN_HEX = 8
+    MIN_LINE = 32       # characters of a line that belongs to the next one, whatever else it could be
     MAX_BREAK = 16      # white space where an encoding is broken: the end of a line and what the next is indented by
 
 
@@ -108,18 +109,6 @@ cdef inline Span run_at(Span text, Alphabet alphabet, Py_ssize_t first) noexcept
     return span(text.ptr + first, last - first)
 
 
-cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noexcept nogil:
-    """Finds the next run of an alphabet that is worth decoding, from `at` on."""
-    while at[0] < text.len:
-        while at[0] < text.len and not belongs(text.ptr[at[0]], alphabet):
-            at[0] += 1
-        run[0] = run_at(text, alphabet, at[0])
-        at[0] += run.len
-        if is_worth(run[0], alphabet):
-            return True
-    return False
-
-
 cdef inline Span after_break(Span text, Alphabet alphabet, Py_ssize_t at) noexcept nogil:
     """The run that stands after nothing but white space; an empty one if there is none."""
     cdef Py_ssize_t first = at
@@ -128,6 +117,57 @@ cdef inline Span after_break(Span text, Alphabet alphabet, Py_ssize_t at) noexce
     if first - at > MAX_BREAK or first == at:
         return span(text.ptr + at, 0)
     return run_at(text, alphabet, first)
+
+
+cdef inline bint is_whole_line(Span line, Alphabet alphabet) noexcept nogil:
+    return line.len >= MIN_LINE and line.len % (2 if alphabet == HEX else 4) == 0
+
+
+cdef bint is_part(Span text, Span run, Alphabet alphabet) noexcept nogil:
+    """Whether a run is one line of several, so that the words at its ends may be parts of words."""
+    cdef Py_ssize_t first = run.ptr - text.ptr
+    cdef Span next_line = after_break(text, alphabet, first + run.len)
+    cdef Py_ssize_t end = first
+    if alphabet == BASE32:
+        return False
+    if is_whole_line(run, alphabet) and 0 < next_line.len <= run.len:
+        return True
+    while end > 0 and first - end <= MAX_BREAK and is_space(text.ptr[end - 1]):
+        end -= 1
+    if end == first or first - end > MAX_BREAK:
+        return False
+    first = end
+    while first > 0 and belongs(text.ptr[first - 1], alphabet):
+        first -= 1
+    return end - first >= run.len and is_whole_line(span(text.ptr + first, end - first), alphabet)
+
+
+cdef inline bint is_of_both(Span text, Span run) noexcept nogil:
+    """Whether a run of BASE64_URL is one of BASE64 too, and so is decoded as such."""
+    cdef const uint8_t* end = run.ptr + run.len
+    cdef Py_ssize_t i
+    if run.ptr > text.ptr and belongs((run.ptr - 1)[0], BASE64):
+        return False
+    if end < text.ptr + text.len and belongs(end[0], BASE64):
+        return False
+    for i in range(run.len):
+        if not belongs(run.ptr[i], BASE64):
+            return False
+    return True
+
+
+cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noexcept nogil:
+    """Finds the next run of an alphabet that is worth decoding by itself, from `at` on."""
+    while at[0] < text.len:
+        while at[0] < text.len and not belongs(text.ptr[at[0]], alphabet):
+            at[0] += 1
+        run[0] = run_at(text, alphabet, at[0])
+        at[0] += run.len
+        if alphabet == BASE64_URL and is_of_both(text, run[0]):
+            continue
+        if is_worth(run[0], alphabet) and not is_part(text, run[0], alphabet):
+            return True
+    return False
 
 
 cdef bint next_wrapped(Span text, Alphabet alphabet, Py_ssize_t* at, Buffer* joined) noexcept nogil:

@@ -15,6 +15,7 @@ cdef extern from "text.h" nogil:
 cdef enum:
     LETTERS = 36        # a-z, then 0-9
     SPACE = 36          # how a pattern writes the place between two of its words
+    MIN_SPACED = 3      # fewer letters set apart are not taken for a word
 
 cdef enum Flag:
     UPPER = 1

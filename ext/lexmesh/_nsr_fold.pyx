@@ -36,7 +36,6 @@ cdef enum:              # lm_fold_pages' numbers below LM_FOLD_FIRST_ENTRY
 cdef enum:
     MAX_EXPANSION = 8   # symbols of one character
     MAX_GAP = 7         # separators between letters that are set apart (f-o-r-c-e, f - o - r, e • _ • c)
-    MIN_SPACED = 3      # fewer letters set apart are not taken for a word
     INVALID = 0xFFFD
 
 

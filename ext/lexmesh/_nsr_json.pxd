@@ -24,6 +24,7 @@ cdef struct Token:
 
 cdef void next_token(const uint8_t** cursor, const uint8_t* end, Token* token) noexcept nogil
 cdef bint unescape_string(Span raw, Buffer* out) noexcept nogil
+cdef bint is_json_string(Span text, Token* token) noexcept nogil
 cdef bint is_json_after_blanks(Span text) noexcept nogil
 
 

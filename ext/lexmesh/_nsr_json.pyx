@@ -12,6 +12,17 @@ cdef bint is_json_after_blanks(Span text) noexcept nogil:
     return at < text.len and text.ptr[at] < 0x80 and is_json_like(span(text.ptr + at, text.len - at))
 
 
+cdef bint is_json_string(Span text, Token* token) noexcept nogil:
+    """Whether a text is one JSON string, and which."""
+    cdef Py_ssize_t at = skip_blank(text)
+    cdef const uint8_t* cursor = text.ptr + at
+    cdef const uint8_t* end = text.ptr + text.len
+    if at >= text.len or cursor[0] != c'"':
+        return False
+    next_token(&cursor, end, token)
+    return token.kind == STRING and skip_blank(span(cursor, end - cursor)) == end - cursor
+
+
 cdef inline void string_token(const uint8_t** cursor, const uint8_t* end, Token* token) noexcept nogil:
     """Reads a string after its opening quote, and the colon that makes it a key; a string without end is none."""
     cdef const uint8_t* at = cursor[0]

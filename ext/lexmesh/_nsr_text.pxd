@@ -27,6 +27,7 @@ cdef enum Phase:
     IN_INSTRUCTION          # a payload that is searched for words
     IN_NAMES                # of nodes
     IN_TELEMETRY            # a payload of which only the keys matter
+    PHASES
 
 
 cdef struct Level:
@@ -45,6 +46,7 @@ cdef class TextScanner:
     cdef Automaton automaton
     cdef Prefilter metadata_filter, instruction_filter, name_filter, telemetry_filter
     cdef Phase phase
+    cdef int shortest[PHASES]               # letters of the shortest pattern of each phase, of those that may be set apart
     cdef Symbols symbols, plain, spaced
     cdef Buffer codes                       # scratch of has_codes
     cdef Level levels[MAX_LEVELS + 1]
@@ -76,7 +78,6 @@ cdef class TextScanner:
     cdef bint spreads(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint numbers(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint inner_json(self, Span text, const Want* want, int level) noexcept nogil
-    cdef bint inner_string(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint inner_key(self, Span key, Span rest, const Want* want, int level) noexcept nogil
     cdef bint string_text(self, const Token* token, int level, Span* out) noexcept nogil
     cdef bint join(self, Span text, int level) noexcept nogil

@@ -32,9 +32,9 @@ from lexmesh._nsr_fold cimport (
     symbolic_as_separators, tag_text,
 )
 from lexmesh._nsr_json cimport (
-    CLOSE, COMMA, END, KEY, OPEN_ARRAY, OPEN_OBJECT, SCALAR, STRING, is_json_like, next_token, unescape_string,
+    CLOSE, COMMA, END, KEY, OPEN_ARRAY, OPEN_OBJECT, SCALAR, STRING, is_json_like, is_json_string, next_token, unescape_string,
 )
-from lexmesh._nsr_spread cimport MAX_PERIOD, MIN_PERIOD, next_spread
+from lexmesh._nsr_spread cimport MAX_PERIOD, MIN_CLOSE, MIN_PERIOD, next_spread
 from lexmesh._nsr_wide cimport Wide, from_wide, wide_forms
 from lexmesh._span cimport span
 
@@ -171,7 +171,9 @@ cdef class TextScanner:
 
     cdef bint decodings(self, Span text, int trips, const Want* want, int level) noexcept nogil:
         cdef int codes = code_kinds(text) if want.words & self.wanted else 0
-        if trips & LM_TRIP_ESCAPE and not self.unescaped(text, want, level):
+        cdef Token token
+        # the escapes of a JSON string are undone with it
+        if trips & LM_TRIP_ESCAPE and not is_json_string(text, &token) and not self.unescaped(text, want, level):
             return False
         if codes & LM_EQUALS and not self.unquoted(text, want, level):
             return False
@@ -260,12 +262,14 @@ cdef class TextScanner:
         cdef Buffer* out = &self.levels[level].decoded
         cdef Py_ssize_t at
         cdef int period
+        # fewer than the shortest pattern has spell none, and the prefilter need not tell
+        cdef int least = MIN_CLOSE if want.values else max(MIN_CLOSE, self.shortest[<int>self.phase])
         out.len = 0
         if not reserve(out, text.len):
             return False
         for period in range(MIN_PERIOD, MAX_PERIOD + 1):
             at = 0
-            while next_spread(text, period, &at, out):
+            while next_spread(text, period, least, &at, out):
                 if not self.deeper(span(out.ptr, out.len), want, level):
                     return False
         return True
@@ -299,9 +303,11 @@ cdef class TextScanner:
         cdef Span string
         if not is_json_like(text):
             return True
+        if is_json_string(text, &token):
+            return self.string_text(&token, level + 1, &string) and self.deeper(string, want, level)
         cursor += skip_blank(text)
         if cursor[0] == c'"':
-            return self.inner_string(span(cursor, end - cursor), want, level)
+            return True
         inside.keys = inside.values = 0
         joined.len = 0
         while True:
@@ -323,17 +329,6 @@ cdef class TextScanner:
                     return False
             elif token.kind == END:
                 return True
-
-    cdef bint inner_string(self, Span text, const Want* want, int level) noexcept nogil:
-        """Searches a text that is one JSON string."""
-        cdef const uint8_t* cursor = text.ptr
-        cdef const uint8_t* end = text.ptr + text.len
-        cdef Token token
-        cdef Span string
-        next_token(&cursor, end, &token)
-        if token.kind != STRING or skip_blank(span(cursor, end - cursor)) != end - cursor:
-            return True
-        return self.string_text(&token, level + 1, &string) and self.deeper(string, want, level)
 
     cdef bint inner_key(self, Span key, Span rest, const Want* want, int level) noexcept nogil:
         cdef Want as_key = want[0]
