@@ -455,6 +455,13 @@ def _number_bytes(number: bytes, base: int) -> bytes:
     return bytes([int(digits[1], base)]) if digits and int(digits[1], base) < 256 else b""
 
 
+def notation(data: bytes, at: int) -> int:
+    """How a number is marked: `0x`, `U+` or not at all."""
+    if re.match(rb"0[xX].", data[at : at + 3], re.DOTALL):
+        return 1
+    return 2 if re.match(rb"[uU]\+", data[max(0, at - 2) : at]) else 0
+
+
 def numbers(data: bytes) -> Iterator[bytes]:
     """What numbers in a row spell as characters, in each base."""
     if not may_hold_numbers(data):
@@ -463,6 +470,7 @@ def numbers(data: bytes) -> Iterator[bytes]:
         found = b""
         count = 0
         end = -1
+        marked = 0
         for match in re.finditer(rb"[A-Za-z0-9]+", data):
             part = _number_bytes(match[0], base)
             between = data[end : match.start()]
@@ -471,6 +479,7 @@ def numbers(data: bytes) -> Iterator[bytes]:
             signs = re.sub(rb"[uU]\+", b"", between)
             joined = (
                 count > 0
+                and notation(data, match.start()) == marked
                 and 0 < len(between) <= 24
                 and re.fullmatch(gap + b"*", signs)
                 and len(signs.strip(b" \t\r\n").translate(None, b" \t\r\n")) <= 4
@@ -481,6 +490,7 @@ def numbers(data: bytes) -> Iterator[bytes]:
                     yield found
                 # a number that is none of the base ends the row and begins none; so it is with one out of reach
                 found, count = b"", 0
+                marked = notation(data, match.start())
             found += part
             count += bool(part)
             end = match.end()
@@ -799,8 +809,13 @@ class Reference:
             self.numbers(data, want, level, path)
 
     def numbers(self, data: bytes, want: Want, level: int, path: str) -> None:
+        inside = Want(want.words)
         for decoded in numbers(data):
-            self.bytes_found(decoded, Want(want.words), level, path)
+            if not is_plausible(decoded):
+                self.wide(decoded, inside, level, path)
+            printable = decoded if is_plausible(decoded) else re.sub(rb"\A[^ -~]+|[^ -~]+\Z", b"", decoded)
+            if is_plausible(printable):
+                self.deeper(printable, inside, level, path)
 
     def bytes_found(self, data: bytes, want: Want, level: int, path: str) -> None:
         if is_plausible(data):

@@ -16,6 +16,7 @@ from nsr_messages import INSTRUCTION, json_line, proto_message
 from reference_nsr import Message, Reference
 
 from lexmesh._nsr import Scanner
+from lexmesh._nsr_codes import may_hold_codes
 from lexmesh._nsr_filter import NOT_ALNUM, READINGS, Prefilter
 from lexmesh._nsr_rules import Program, letters_of
 from lexmesh.nsr import RuleSpec
@@ -135,11 +136,28 @@ def hex_of_digits(pick: random.Random) -> Iterator[str]:
         yield "5" + marker.encode().hex()
 
 
+def by_number(pick: random.Random) -> Iterator[str]:
+    for marker in ("harm", "force", "exploits", *DIGITS_ONLY):
+        data = marker.encode()
+        yield from (data.hex(separator) for separator in (" ", ":", "-", "\n"))
+        yield from (data.hex(" ", 2), data.hex(",", 4) if len(data) > 4 else data.hex(" "))
+        for pattern in ("0x{:02X}", "{:d}", "{:03o}", "0{:03o}", "U+{:04X}"):
+            yield from (gap.join(pattern.format(byte) for byte in data) for gap in (" ", ", ", ",\n" + " " * 20))
+
+
+def quoted(pick: random.Random) -> Iterator[str]:
+    for marker in ("harm", "force", "exploits", *DIGITS_ONLY):
+        for at in range(1, len(marker)):
+            yield marker[:at] + "=\n" + marker[at:]
+            yield marker[:at] + f"={ord(marker[at]):02X}" + marker[at + 1 :]
+        yield "".join(f"={ord(c):02x}" for c in marker)
+
+
 STAGES = {
     stage.__name__: stage
     for stage in (
         plain_words, symbolic_words, high_bytes, escapes, spaced, spaced_symbols,
-        base64_runs, base64_by_digit, hex_runs, hex_of_digits,
+        base64_runs, base64_by_digit, hex_runs, hex_of_digits, by_number, quoted,
     )
 }  # fmt: skip
 
@@ -172,7 +190,7 @@ def test_a_stage_that_can_find_something_is_run(stage: str) -> None:
     for text in texts_of(stage):
         for whole in placed_everywhere(text):
             for is_json in (False, True):
-                trips = [one.trips_of(whole, is_json) for one in FILTERS]
+                trips = [one.trips_of(whole, is_json) or may_hold_codes(whole) for one in FILTERS]
                 assert all(trips), (whole, trips)
     for text in texts_of(stage)[::6]:
         for whole in placed_everywhere(text):
@@ -180,6 +198,16 @@ def test_a_stage_that_can_find_something_is_run(stage: str) -> None:
                 continue
             said = [refused(one, whole) for one in SCANNERS]
             assert all(said), (whole, said)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_run_in_metadata_too(stage: str) -> None:
+    """There the texts of a message are looked at side by side."""
+    for text in texts_of(stage)[::9]:
+        for pad in range(131):
+            metadata = {"a": "b" * (pad // 2), "k": (CALM * 4)[: pad - pad // 2], "note": text.decode()}
+            raw = json_line("sensor_reading", metadata)
+            assert not any(one.scan_json(raw)[0] for one in SCANNERS), raw
 
 
 def test_a_capital_and_a_digit_may_be_far_apart() -> None:
@@ -228,6 +256,7 @@ def test_a_word_split_over_a_key_and_its_value_is_found_in_metadata() -> None:
 ALPHABETS = (
     "force harm", "FORCEforceharm", "h4rmHARM f0rc3", "f-o-r-c-e h.a.r.m", "h@rm$ |sp!t+", "aGFybQ Zm9yY2U",
     "6861726d 6172", "73706974 ", "%6861726d", "&#104;97", "\\u0068arm", "harmé\u200b", 'harm"[]:,{} ', "spit+|!$",
+    "68 61 72 6d", "104, 97 114 109", "=68arm=\n",
 )  # fmt: skip
 
 
@@ -245,7 +274,7 @@ def test_nothing_is_found_where_the_prefilter_is_silent() -> None:
     pick = random.Random(11)
     for _ in range(4_000):
         text = random_text(pick)
-        if not all(one.trips_of(text) for one in FILTERS):
+        if not may_hold_codes(text) and not all(one.trips_of(text) for one in FILTERS):
             assert reference.check(Message(INSTRUCTION, (), text, "text"))[0], text
 
 

@@ -21,6 +21,13 @@ cdef inline Span number_at(Span text, Py_ssize_t at) noexcept nogil:
     return span(text.ptr + at, last - at)
 
 
+cdef inline int notation(Span text, Py_ssize_t at) noexcept nogil:
+    """How a number is marked: `0x`, `U+` or not at all. Those in a row are marked alike."""
+    if text.len - at > 2 and text.ptr[at] == c'0' and (text.ptr[at + 1] | 0x20) == c'x':
+        return 1
+    return 2 if at >= 2 and text.ptr[at - 1] == c'+' and (text.ptr[at - 2] | 0x20) == c'u' else 0
+
+
 cdef inline int hex_bytes(Span digits, uint8_t* out) noexcept nogil:
     cdef Py_ssize_t i
     if digits.len > 2 and digits.ptr[0] == c'0' and (digits.ptr[1] | 0x20) == c'x':
@@ -87,14 +94,18 @@ cdef bint next_codes(Span text, Base base, Py_ssize_t* at, Buffer* out) noexcept
     """
     cdef Span number
     cdef Py_ssize_t following
-    cdef int count, size
+    cdef int count, size, marked
     while at[0] < text.len:
         if not (is_digit(text.ptr[at[0]]) or is_letter(text.ptr[at[0]])):
             at[0] += 1
             continue
         out.len = count = 0
         following = at[0]
+        marked = notation(text, following)
         while following >= 0:
+            if notation(text, following) != marked:
+                at[0] = following
+                break
             number = number_at(text, following)
             at[0] = following + number.len
             size = number_bytes(number, base, out.ptr + out.len)
@@ -106,6 +117,19 @@ cdef bint next_codes(Span text, Base base, Py_ssize_t* at, Buffer* out) noexcept
         if count >= MIN_NUMBERS and out.len >= MIN_BYTES:
             return True
     return False
+
+
+cdef inline bint is_printable(uint8_t c) noexcept nogil:
+    return 0x20 <= c < 0x7F
+
+
+cdef Span printable_part(Span data) noexcept nogil:
+    """What is left without the bytes at both ends that are no printable ASCII: words such as `be`, other numbers."""
+    while data.len and not is_printable(data.ptr[0]):
+        data = span(data.ptr + 1, data.len - 1)
+    while data.len and not is_printable(data.ptr[data.len - 1]):
+        data.len -= 1
+    return data
 
 
 cdef bint has_codes(Span text, Buffer* out) noexcept nogil:

@@ -22,7 +22,9 @@ from libc.stdint cimport uint8_t
 from lexmesh._buffer cimport release, reserve
 from lexmesh._nsr_automaton cimport Automaton, Hit, Search, begin, crosses_edge, is_whole, is_word
 from lexmesh._nsr_blob cimport BASE32, BASE64, BASE64_URL, HEX, decode_run, is_plausible, next_run, next_wrapped
-from lexmesh._nsr_codes cimport HEX_CODES, LM_EQUALS, LM_NUMBERS, OCTAL_CODES, Base, code_kinds, has_codes, next_codes
+from lexmesh._nsr_codes cimport (
+    HEX_CODES, LM_EQUALS, LM_NUMBERS, OCTAL_CODES, Base, code_kinds, has_codes, next_codes, printable_part,
+)
 from lexmesh._nsr_escape cimport unescape_quoted, unescape_text
 from lexmesh._nsr_filter cimport (
     LM_TRIP_ALL, LM_TRIP_BASE64, LM_TRIP_ESCAPE, LM_TRIP_HEX, LM_TRIP_HIGH, LM_TRIP_SPACED, LM_TRIP_WORD,
@@ -278,6 +280,7 @@ cdef class TextScanner:
         """Searches the words that numbers spell, in each base."""
         cdef Buffer* out = &self.levels[level].decoded
         cdef Want inside = want[0]
+        cdef Span data
         cdef Py_ssize_t at
         cdef int base
         inside.keys = inside.values = inside.inner_keys = 0
@@ -287,7 +290,12 @@ cdef class TextScanner:
         for base in range(HEX_CODES, OCTAL_CODES + 1):
             at = 0
             while next_codes(text, <Base>base, &at, out):
-                if not self.bytes_found(span(out.ptr, out.len), &inside, level):
+                data = span(out.ptr, out.len)
+                if not is_plausible(data):
+                    if not self.wide(data, &inside, level):
+                        return False
+                    data = printable_part(data)
+                if is_plausible(data) and not self.deeper(data, &inside, level):
                     return False
         return True
 
