@@ -27,6 +27,12 @@ TEXTS = {
     "all escapes": "%25252541&amp;#65;\\\\u0041",
     "all candidates": "for orc arm xpl exploi harmo forc ",
     "all non-ASCII": "сила жизни λόγος ",
+    "all numbers": "102, 0x66 6f 141 22, ",
+    "all quoted": "=66=6F=\n",
+    "all set apart": "a-G-F-y-b-Q-",
+    "all lines": "Y2FsbSBzZW5zb3JzIG9mIGEgZ3JlZW5o\n",
+    "all blobs and blanks": "A1A1A1" + " " * 15,
+    "all encoded twice": "WTJGc2JTQnpaVzV6YjNKeklH IiYjMzg7YW1wO2FtcDs= %2526é ",
 }
 LARGE = 118_000
 

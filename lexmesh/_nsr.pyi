@@ -5,12 +5,12 @@ from typing import Any
 
 from typing_extensions import disjoint_base
 
-from ._nsr_message import MessageFilter
+from ._nsr_envelope import EnvelopeScanner
 
 SCOPE_NAMES: tuple[str, ...]
 
 @disjoint_base
-class Scanner(MessageFilter):
+class Scanner(EnvelopeScanner):
     """A policy, compiled."""
 
     @property

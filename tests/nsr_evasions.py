@@ -34,12 +34,34 @@ def _after_each(mark: str) -> Callable[[str], str]:
     return lambda word: "".join(c + mark for c in word)
 
 
-def _each(pattern: str) -> Callable[[str], str]:
-    return lambda word: "".join(pattern.format(ord(c)) for c in word)
+def _each(pattern: str, separator: str = "") -> Callable[[str], str]:
+    return lambda word: separator.join(pattern.format(ord(c)) for c in word)
+
+
+def _bytes(pattern: str, separator: str = "") -> Callable[[str], str]:
+    return lambda word: separator.join(pattern.format(c) for c in word.encode())
 
 
 def _percent_once(word: str) -> str:
     return f"{word[:2]}%{ord(word[2]):02x}{word[3:]}"
+
+
+def _units(pattern: str) -> Callable[[str], str]:
+    """Each UTF-16 code unit."""
+
+    def change(word: str) -> str:
+        data = word.encode("utf-16-be")
+        return "".join(pattern.format(int.from_bytes(data[at : at + 2])) for at in range(0, len(data), 2))
+
+    return change
+
+
+def _lines(text: str, width: int, end: str = "\n") -> str:
+    return end.join(text[at : at + width] for at in range(0, len(text), width))
+
+
+def _long_base64(word: str) -> str:
+    return _base64(f"a sentence of some length, as letters have them, and then {word}, and so it goes on and on")
 
 
 def _halves(word: str) -> list[str]:
@@ -112,12 +134,14 @@ EVASIONS: dict[str, dict[str, Callable[[str], str]]] = {
         "bars": _between("|"),
         "spaced bullets": _between(" • "),
         "newlines": _between("\n"),
+        "quotes": _between('"'),
     },
     "percent": {
-        "percent": _each("%{:02x}"),
+        "percent": _bytes("%{:02x}"),
         "one percent": _percent_once,
-        "double percent": _each("%25{:02X}"),
-        "triple percent": _each("%2525{:02X}"),
+        "double percent": _bytes("%25{:02X}"),
+        "triple percent": _bytes("%2525{:02X}"),
+        "%u": _units("%u{:04x}"),
     },
     "entities": {
         "decimal": _each("&#{:d};"),
@@ -128,7 +152,9 @@ EVASIONS: dict[str, dict[str, Callable[[str], str]]] = {
     "escapes": {
         "\\u": _each("\\u{:04x}"),
         "\\\\u": _each("\\\\u{:04x}"),
-        "\\x": _each("\\x{:02x}"),
+        "\\x": _bytes("\\x{:02x}"),
+        "octal": _bytes("\\{:03o}"),
+        "\\u{}": _each("\\u{{{:x}}}"),
     },
     "base64 and hex": {
         "base64": _base64,
@@ -138,6 +164,42 @@ EVASIONS: dict[str, dict[str, Callable[[str], str]]] = {
         "base64 twice": lambda w: _base64(_base64(w)),
         "hex": lambda w: w.encode().hex(),
         "hex capitals": lambda w: "0x" + w.upper().encode().hex().upper(),
+        "base64, for addresses": lambda w: base64.urlsafe_b64encode(f"~~~ {w} ???".encode()).decode().rstrip("="),
+        "base64 of UTF-16": lambda w: base64.b64encode(w.encode("utf-16-le")).decode(),
+        "base64 of UTF-16 with a mark": lambda w: base64.b64encode(w.encode("utf-16")).decode(),
+        "base64 of UTF-32": lambda w: base64.b64encode(w.encode("utf-32-be")).decode(),
+        "base32": lambda w: base64.b32encode(w.encode()).decode(),
+        "base32, no padding": lambda w: base64.b32encode(f"do {w}!".encode()).decode().rstrip("="),
+        "hex of UTF-16": lambda w: w.encode("utf-16-be").hex(),
+    },
+    "broken lines": {
+        "base64 of 64": lambda w: _lines(_long_base64(w), 64),
+        "base64 of 76, CR LF": lambda w: _lines(_long_base64(w), 76, "\r\n"),
+        "base64, indented": lambda w: "key:\n    " + _lines(_long_base64(w), 20, "\n    "),
+        "base64 in words": lambda w: _lines(_long_base64(w), 8, " "),
+        "base64 after another line": lambda w: "Attachment follows\n" + _lines(_long_base64(w), 64),
+        "hex of 16 bytes": lambda w: _lines(f"run the pump and then {w} it all".encode().hex(), 32),
+    },
+    "quoted-printable": {
+        "all": _bytes("={:02X}"),
+        "lower case": _bytes("={:02x}"),
+        "one letter": lambda w: f"{w[:2]}={ord(w[2]):02X}{w[3:]}" if w[2].isascii() else _bytes("={:02X}")(w),
+        "soft line breaks": _between("=\n"),
+        "soft line break of a mail": lambda w: f"Gr=C3=BC=C3=9Fe und {w[:3]}=\r\n{w[3:]} =E2=82=AC",
+    },
+    "numbers": {
+        "hex bytes": _bytes("{:02x}", " "),
+        "hex bytes, colons": _bytes("{:02X}", ":"),
+        "hex bytes, commas": _bytes("{:02x}", ", "),
+        "0x": _bytes("0x{:02x}", " "),
+        "0x in C": lambda w: "{" + _bytes("0x{:02X}", ", ")(w) + "}",
+        "xxd": lambda w: _lines(w.encode().hex(), 4, " "),
+        "decimal": _bytes("{:d}", " "),
+        "decimal, commas": lambda w: f"String.fromCharCode({_bytes('{:d}', ',')(w)})",
+        "decimal, a line each": _bytes("{:d}", "\n"),
+        "octal": _bytes("{:03o}", " "),
+        "octal of C": _bytes("0{:03o}", ", "),
+        "U+": lambda w: " ".join(f"U+{int.from_bytes(c.encode('utf-16-be')):04X}" for c in w),
     },
     "JSON in a string": {
         "value": lambda w: json.dumps({"mode": w}),
@@ -146,6 +208,11 @@ EVASIONS: dict[str, dict[str, Callable[[str], str]]] = {
         "split over an array": lambda w: json.dumps({"steps": _halves(w)}),
         "split over key and value": lambda w: json.dumps(dict([_halves(w)])),
         "twice": lambda w: json.dumps([json.dumps({"mode": w})]),
+        "four times": lambda w: json.dumps([json.dumps({"a": json.dumps([json.dumps({"mode": w})])})]),
+        "string of a string": lambda w: json.dumps(json.dumps(json.dumps({"mode": w}))),
+        "after a byte order mark": lambda w: "\ufeff" + json.dumps({w: 1}),
+        "after odd spaces": lambda w: "\u00a0\u2003\u200b" + json.dumps({"steps": _halves(w)}),
+        "numbers in an array": lambda w: json.dumps({"codes": list(w.encode())}),
     },
 }
 

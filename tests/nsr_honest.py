@@ -3,6 +3,8 @@
 
 import base64
 import hashlib
+import json
+import quopri
 import random
 import re
 import uuid
@@ -91,6 +93,101 @@ def base64_blobs() -> list[str]:
     return [(base64.b64encode if n % 2 else base64.urlsafe_b64encode)(blob).decode() for n, blob in enumerate(blobs)]
 
 
+def hex_dumps() -> list[str]:
+    pick = random.Random(9)
+    dumps = []
+    for sentence in sentences()[:300]:
+        data = sentence.encode()
+        dumps += [data.hex(" "), data.hex(":").upper(), ", ".join(f"0x{byte:02x}" for byte in data), data.hex(" ", 2)]
+    for _ in range(3_000):
+        data = pick.randbytes(pick.randrange(4, 64))
+        dumps += [
+            data.hex(" "),
+            data.hex("-"),
+            "{" + ", ".join(f"0x{byte:02X}" for byte in data) + "}",
+            data.hex(" ", 2),
+        ]
+    return dumps
+
+
+def numbers() -> list[str]:
+    """Readings, codes of devices, addresses, dates and telephone numbers."""
+    pick = random.Random(10)
+    texts = [
+        "104.97.114.109",
+        "a104-97-114-109.deploy.static.akamaitechnologies.com",
+        "102.111.114.99",
+        "+49 104 97 114",
+    ]
+    for _ in range(3_000):
+        values = [pick.randrange(256) for _ in range(pick.randrange(4, 40))]
+        texts.append(pick.choice((",", ", ", " ", ";", "\n", "\t")).join(map(str, values)))
+        texts.append(json.dumps(values))
+        texts.append(" ".join(f"{value:03o}" for value in values))
+        texts.append(":".join(f"{value:02x}" for value in values[:6]))
+        texts.append(".".join(map(str, values[:4])) + f"/{pick.randrange(33)}")
+        texts.append(f"+{pick.randrange(99)} {pick.randrange(1000)} {pick.randrange(10**6)}-{pick.randrange(100):02d}")
+        texts.append(
+            f"20{values[0] % 40:02d}-{values[1] % 12 + 1:02d}-{values[2] % 28 + 1:02d}T{values[3] % 24:02d}:30:15Z"
+        )
+        texts.append(
+            f"v{values[0]}.{values[1]}, pH {values[2] / 20:.1f}, {values[3]}/{values[0]} mmHg, 0x{values[1]:04X}"
+        )
+    return texts
+
+
+def encoded_sentences() -> list[str]:
+    """Honest text in the encodings that are undone."""
+    texts = []
+    for number, sentence in enumerate(sentences()[:1_500]):
+        data = f"{sentence} Grüße, zażółć gęślą jaźń = {number}".encode()
+        texts += [
+            re.sub("(harm|force)=\n", r"\1", quopri.encodestring(data).decode()),  # its end of line ends a word
+            base64.encodebytes(data * 2).decode(),
+            base64.b64encode(data.decode().encode("utf-16")).decode(),
+            base64.b32encode(data).decode(),
+            "".join(f"%{byte:02X}" for byte in data),
+            json.dumps(json.dumps({"text": data.decode()})),
+            data.decode().encode("utf-16-le").hex(),
+        ]
+    return texts
+
+
+def credentials() -> list[str]:
+    """JSON web tokens, PEM certificates and images of random bytes."""
+    pick = random.Random(12)
+    texts = []
+    for number in range(1_000):
+        claims = {
+            "sub": str(uuid.UUID(int=pick.getrandbits(128))),
+            "iat": 1_700_000_000 + number,
+            "scope": "read write",
+        }
+        parts = [json.dumps({"alg": "RS256", "typ": "JWT"}).encode(), json.dumps(claims).encode(), pick.randbytes(256)]
+        texts.append(".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts))
+        body = base64.encodebytes(b"0\x82\x03\x0f0\x82" + pick.randbytes(700)).decode()
+        texts.append(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
+        texts.append(
+            "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + pick.randbytes(600)).decode()
+        )
+        texts.append(base64.b32encode(pick.randbytes(20)).decode())
+        texts.append(f"commit {pick.randbytes(20).hex()} parents {pick.randbytes(4).hex()} {pick.randbytes(4).hex()}")
+    return texts
+
+
+def settings() -> list[str]:
+    """Equals signs, quotes and rows of single characters that encode nothing."""
+    pick = random.Random(13)
+    words = [word for word in (LATIN + RUSSIAN).split() if not SUBSTRING.search(word)]
+    texts = ["key=", "a==b", "x=1\ny=2\n", "= = = = = = =", "-=-=-=-=-=-", "a b c d e f g h", "A|B|C|D|E|F|1|2|3", "#-#-#-#-#-#-#",
+             '"quoted"', '"', '"a": 1', "' '", "\ufeffplain text after a mark", "1 0 1 0 0 1 1 0", "%-5d|%-8s|%c", "=?utf-8?Q?Gr=C3=BC=C3=9Fe?="]  # fmt: skip
+    for _ in range(1_000):
+        first, second, third = (pick.choice(words) for _ in range(3))
+        texts += [f"{first}={second}&{third}={pick.randrange(100)}", f"{first} = {second}; {third}=ff", f'"{first}" "{second}"',
+                  "-".join(first + second), " ".join(third), f"{first}=\n{second}"]  # fmt: skip
+    return texts
+
+
 def _text(text: str) -> Callable[[], list[str]]:
     return lambda: [*re.findall(r"\S+", text), *text.splitlines(), *re.split(r"(?<=[.;])\s", text)]
 
@@ -101,6 +198,11 @@ HONEST: dict[str, Callable[[], list[str]]] = {
     "UUIDs": uuids,
     "hashes": hashes,
     "base64 of random bytes": base64_blobs,
+    "hex dumps": hex_dumps,
+    "numbers": numbers,
+    "encoded sentences": encoded_sentences,
+    "tokens, certificates, images": credentials,
+    "settings": settings,
     "Cyrillic": _text(RUSSIAN),
     "Greek": _text(GREEK),
     "Arabic": _text(ARABIC),

@@ -21,20 +21,26 @@ def _varint(value: int) -> bytes:
 
 
 def json_line(
-    event_type: str, metadata: dict[str, str] | None = None, data: Any = None, ascii_only: bool = False
+    event_type: str, metadata: dict[str, str] | None = None, data: Any = None, ascii_only: bool = False, **names: str
 ) -> bytes:
-    """A message as lexmesh.v1.json."""
-    message = {"type": event_type, "metadata": metadata or {}, "data": data}
+    """A message as lexmesh.v1.json; `names` are further text fields."""
+    message = {"type": event_type, "metadata": metadata or {}, "data": data, **names}
     return json.dumps(message, ensure_ascii=ascii_only).encode()
 
 
-def proto_message(event_type: str, metadata: dict[str, str] | None = None, payload: bytes = b"") -> bytes:
-    """A message as EventMessage."""
+NUMBERS = {"source_node": 1, "target_node": 2, "reply_to": 12, "content_type": 13}
+
+
+def proto_message(event_type: str, metadata: dict[str, str] | None = None, payload: bytes = b"", **names: str) -> bytes:
+    """A message as EventMessage; `names` are further text fields."""
     pairs = [_field(1, key.encode()) + _field(2, value.encode()) for key, value in (metadata or {}).items()]
-    return _field(3, event_type.encode()) + b"".join(_field(6, pair) for pair in pairs) + _field(4, payload)
+    fields = [_field(NUMBERS[name], text.encode()) for name, text in names.items()]
+    return b"".join([_field(3, event_type.encode()), *(_field(6, pair) for pair in pairs), _field(4, payload), *fields])
 
 
-def reference_message(event_type: str, metadata: dict[str, str], payload: bytes, is_json: bool = True) -> Message:
+def reference_message(
+    event_type: str, metadata: dict[str, str], payload: bytes, is_json: bool = True, **names: str
+) -> Message:
     kind = "none"
     if is_json:
         kind = "json"
@@ -44,7 +50,7 @@ def reference_message(event_type: str, metadata: dict[str, str], payload: bytes,
             kind = "text"
         except UnicodeDecodeError:
             kind = "opaque"
-    return Message(event_type, list(metadata.items()), payload, kind)
+    return Message(event_type, list(metadata.items()), payload, kind, **names)
 
 
 PLACES = ("metadata key", "metadata value", "instruction", "deep instruction")

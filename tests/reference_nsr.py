@@ -3,7 +3,6 @@
 Nothing here is shared with the compiled scanner but the data: nsr_unicode.json holds the same character readings.
 """
 
-import base64
 import bisect
 import html.entities
 import json
@@ -20,7 +19,7 @@ DATA = json.loads((Path(__file__).parent / "nsr_unicode.json").read_text("utf-8"
 UPPER, SYMBOLIC, LEETED = 1, 2, 4
 MAX_GAP = 3  # separators between the words of a marker
 SPACED_GAP = 7  # separators between letters set apart
-MAX_LEVELS = 4
+MAX_LEVELS = 8
 BLOB = 20
 SPACE = " "
 
@@ -73,6 +72,11 @@ def _read_character(point: int) -> list[Symbol] | None:
 
 def characters(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Code points with their bytes; a byte that begins no UTF-8 sequence is U+FFFD."""
+    try:
+        yield from [(ord(char), char.encode()) for char in data.decode()]
+        return
+    except UnicodeDecodeError:
+        pass
     at = 0
     while at < len(data):
         for length in (1, 2, 3, 4):
@@ -270,10 +274,12 @@ def override_text(data: bytes) -> bytes:
 
 ESCAPE = re.compile(
     rb"(?P<percent>%(?:25)*(?P<byte>[0-9A-Fa-f]{2}))"
+    rb"|%(?:25)*[uU](?P<percent_u>[0-9A-Fa-f]{4})"
     rb"|(?P<entity>&(?:amp;)*(?:\#(?P<decimal>[0-9]+);?|\#[xX](?P<hex>[0-9A-Fa-f]+);?|(?P<name>[A-Za-z0-9]{1,32});))"
     rb"|(?P<pair>\\+u(?P<high>[dD][89abAB][0-9A-Fa-f]{2})\\+u(?P<low>[dD][c-fC-F][0-9A-Fa-f]{2}))"
+    rb"|(?P<bytes>(?:\\+(?:x[0-9A-Fa-f]{2}|[0-3][0-7]{2}))+)"
     rb"|(?P<backslash>\\+(?:u(?P<u4>[0-9A-Fa-f]{4})|u\{(?P<ub>[0-9A-Fa-f]+)\}|U(?P<u8>[0-9A-Fa-f]{8})"
-    rb"|x(?P<x>[0-9A-Fa-f]{2})|(?P<simple>[nrtbfv0])))"
+    rb"|(?P<simple>[nrtbfv0])))"
 )
 NAMED = {name[:-1].encode(): text for name, text in html.entities.html5.items() if name.endswith(";")}
 
@@ -288,12 +294,16 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
         return bytes([int(match["byte"], 16)])
     if match["pair"]:
         return point_text(0x10000 + (int(match["high"], 16) - 0xD800 << 10) + int(match["low"], 16) - 0xDC00)
+    if match["bytes"]:
+        numbers = re.findall(rb"x([0-9A-Fa-f]{2})|([0-3][0-7]{2})", match["bytes"])
+        data = bytes(int(digits, 16) if digits else int(octal, 8) for digits, octal in numbers)
+        return b"".join(point_text(raw[0]) if len(raw) == 1 else raw for _, raw in characters(data))
     if match["simple"]:
         return b" "
     if match["name"]:
         known = NAMED.get(match["name"])
         return known.encode() if known else b"&" + match["name"] + b";"
-    digits = match["hex"] or match["u4"] or match["ub"] or match["u8"] or match["x"]
+    digits = match["hex"] or match["u4"] or match["ub"] or match["u8"] or match["percent_u"]
     return point_text(int(match["decimal"]) if match["decimal"] else int(digits, 16))
 
 
@@ -301,21 +311,242 @@ def unescape_text(data: bytes) -> bytes:
     return ESCAPE.sub(_unescaped, data)
 
 
-def blobs(data: bytes) -> Iterator[bytes]:
-    for alphabet in (rb"[A-Za-z0-9+/]{6,}", rb"[A-Za-z0-9_-]{6,}"):
-        for run in re.findall(alphabet, data):
-            if re.search(rb"[A-Za-z0-9][A-Z]", run) or (re.search(rb"[A-Z]", run) and re.search(rb"[0-9]", run)):
-                whole = run[: len(run) - 1] if len(run) % 4 == 1 else run
-                yield base64.urlsafe_b64decode(
-                    whole.translate(bytes.maketrans(b"+/", b"-_")) + b"=" * (-len(whole) % 4)
-                )
-    for run in re.findall(rb"[0-9A-Fa-f]{8,}", data):
+QUOTED = re.compile(rb"=([0-9A-Fa-f]{2})|=[ \t\r]*\n")
+
+
+def unescape_quoted(data: bytes) -> bytes:
+    """Quoted-printable (RFC 2045, section 6.7)."""
+    return QUOTED.sub(lambda match: bytes([int(match[1], 16)]) if match[1] else b"", data)
+
+
+class Alphabet(NamedTuple):
+    """A way to write bytes as letters and digits."""
+
+    belongs: str
+    least: int
+    bits: int
+
+    def is_worth(self, run: bytes) -> bool:
+        if len(run) < self.least:
+            return False
+        if self.bits == 6:
+            mixed = re.search(rb"[A-Z]", run) and re.search(rb"[0-9]", run)
+            return bool(mixed or re.search(rb"[A-Za-z0-9][A-Z]", run))
+        if self.bits == 5:
+            return re.search(rb".[A-Z]", run) is not None
         mixed = re.search(rb"[0-9]", run) and re.search(rb"[A-Fa-f]", run)
-        if not mixed and not re.search(rb"[2-7].[2-7].[2-7].[2-7]", run):
+        return bool(mixed or re.search(rb"[2-7].[2-7].[2-7].[2-7]", run))
+
+    def decoded(self, run: bytes) -> bytes:
+        order = {4: b"0123456789ABCDEF", 5: b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"}.get(self.bits)
+        if order is None:
+            order = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+            run = run.translate(bytes.maketrans(b"-_", b"+/"))
+        elif self.bits == 4:
+            run = run.upper()
+        text = "".join(f"{order.index(char):0{self.bits}b}" for char in run)
+        return bytes(int(text[at : at + 8], 2) for at in range(0, len(text) - 7, 8))
+
+
+BASE64 = Alphabet("[A-Za-z0-9+/]", 6, 6)
+BASE64_URL = Alphabet("[A-Za-z0-9_-]", 6, 6)
+BASE32 = Alphabet("[A-Z2-7]", 7, 5)
+HEX = Alphabet("[0-9A-Fa-f]", 8, 4)
+
+
+def runs_of(data: bytes, alphabet: Alphabet) -> list[re.Match[bytes]]:
+    return list(re.finditer(alphabet.belongs.encode() + b"+", data))
+
+
+def breaks(data: bytes, runs: list[re.Match[bytes]], at: int, alphabet: Alphabet) -> bool:
+    """Whether a run is a line that the next one goes on, so that neither is decoded by itself."""
+    if alphabet is BASE32 or not 0 <= at < len(runs) - 1:
+        return False
+    line = runs[at][0]
+    whole = len(line) >= 32 and len(line) % (2 if alphabet is HEX else 4) == 0
+    between = data[runs[at].end() : runs[at + 1].start()]
+    return bool(whole and re.fullmatch(rb"[ \t\r\n]{1,16}", between) and len(runs[at + 1][0]) <= len(line))
+
+
+def blobs(data: bytes, alphabet: Alphabet) -> Iterator[bytes]:
+    runs = runs_of(data, alphabet)
+    for at, match in enumerate(runs):
+        if breaks(data, runs, at, alphabet) or breaks(data, runs, at - 1, alphabet):
             continue
-        yield bytes.fromhex(run[: len(run) // 2 * 2].decode())
-        if len(run) % 2:
-            yield bytes.fromhex(run[1:].decode())
+        if alphabet.is_worth(match[0]):
+            yield alphabet.decoded(match[0])
+            if alphabet is HEX and len(match[0]) % 2:
+                yield alphabet.decoded(match[0][1:])
+
+
+def wrapped(data: bytes, alphabet: Alphabet) -> Iterator[bytes]:
+    """What is broken over lines, all as long as the first, but for a shorter last one."""
+    runs = runs_of(data, alphabet)
+    first = 0
+    while first < len(runs):
+        size = len(runs[first][0])
+        last = first
+        following = first + 1
+        while size >= alphabet.least and following < len(runs):
+            between = data[runs[following - 1].end() : runs[following].start()]
+            if not re.fullmatch(rb"[ \t\r\n]{1,16}", between) or len(runs[following][0]) > size:
+                break
+            last = following
+            following += 1
+            if len(runs[last][0]) < size:
+                break
+        lines = [match[0] for match in runs[first : last + 1]]
+        if len(lines) > 1 and any(map(alphabet.is_worth, lines)):
+            yield alphabet.decoded(b"".join(lines))
+        first = last if len(lines) > 1 and len(lines[-1]) < size else last + 1
+
+
+def spreads(data: bytes, least: int) -> Iterator[bytes]:
+    """Characters that a repeated separator parts, `least` letters and digits or more close to each other."""
+    alone = {match.start() for match in re.finditer(rb"(?<![A-Za-z0-9])[A-Za-z0-9](?![A-Za-z0-9])", data)}
+    for period in range(2, 7) if len(alone) >= least else ():
+        at = 0
+        while at + period <= len(data):
+            separator = data[at + 1 : at + period]
+            count = 0
+            while not re.search(rb"[A-Za-z0-9]", separator):
+                place = at + count * period
+                if place >= len(data) or not (0x20 <= data[place] < 0x7F or data[place] in b"\t\n\r"):
+                    break
+                count += 1
+                if data[place + 1 : place + period] != separator:
+                    break
+            if count >= 6 and _is_close(alone, [at + n * period for n in range(count)], least):
+                yield data[at : at + (count - 1) * period + 1 : period]
+            at += 1 if count < 6 else (count - 1) * period  # the last may begin another
+
+
+def _is_close(alone: set[int], places: list[int], least: int) -> bool:
+    close = 0
+    last = -9
+    for place in places:
+        if place in alone:
+            close = close + 1 if place - last <= 8 else 1
+            last = place
+            if close >= least:
+                return True
+    return False
+
+
+def may_hold_numbers(data: bytes) -> bool:
+    """Whether two numbers begin close to each other, neither of them after a dot."""
+    last = -41
+    for match in re.finditer(rb"(?<![0-9])[0-9]", data):
+        if data[match.start() - 1 : match.start()] == b".":
+            last = -41
+        elif match.start() - last <= 40:
+            return True
+        else:
+            last = match.start()
+    return False
+
+
+def _number_bytes(number: bytes, base: int) -> bytes:
+    if base == 16:
+        digits = re.fullmatch(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2}){1,4})", number)
+        return bytes.fromhex(digits[1].decode()) if digits else b""
+    pattern = rb"([0-9]{2,3})" if base == 10 else rb"(?:0[oO]?)?([0-7]{3})"
+    digits = re.fullmatch(pattern, number)
+    return bytes([int(digits[1], base)]) if digits and int(digits[1], base) < 256 else b""
+
+
+def notation(data: bytes, at: int) -> int:
+    """How a number is marked: `0x`, `U+` or not at all."""
+    if re.match(rb"0[xX].", data[at : at + 3], re.DOTALL):
+        return 1
+    return 2 if re.match(rb"[uU]\+", data[max(0, at - 2) : at]) else 0
+
+
+def numbers(data: bytes) -> Iterator[bytes]:
+    """What numbers in a row spell as characters, in each base."""
+    if not may_hold_numbers(data):
+        return
+    for base, gap in ((16, rb"[^A-Za-z0-9.]"), (10, rb"[^A-Za-z0-9.-]"), (8, rb"[^A-Za-z0-9.]")):
+        found = b""
+        count = 0
+        end = -1
+        marked = 0
+        for match in re.finditer(rb"[A-Za-z0-9]+", data):
+            part = _number_bytes(match[0], base)
+            between = data[end : match.start()]
+            if count and (match[0] in b"uU" and data[match.end() : match.end() + 1] == b"+"):
+                continue
+            signs = re.sub(rb"[uU]\+", b"", between)
+            joined = (
+                count > 0
+                and notation(data, match.start()) == marked
+                and 0 < len(between) <= 24
+                and re.fullmatch(gap + b"*", signs)
+                and len(signs.strip(b" \t\r\n").translate(None, b" \t\r\n")) <= 4
+                and max(between) < 0x80
+            )
+            if not (part and joined):
+                if count >= 2 and len(found) >= 4:
+                    yield found
+                # a number that is none of the base ends the row and begins none; so it is with one out of reach
+                found, count = b"", 0
+                marked = notation(data, match.start())
+            found += part
+            count += bool(part)
+            end = match.end()
+        if count >= 2 and len(found) >= 4:
+            yield found
+
+
+def wide_forms(data: bytes) -> list[str]:
+    if len(data) < 4 or not (0 in data or data[:2] in (b"\xff\xfe", b"\xfe\xff")):
+        return []
+    forms = []
+    for form, size in (("little", 2), ("big", 2), ("little", 4), ("big", 4)):
+        whole = len(data) // size * size
+        units = [int.from_bytes(data[at : at + size], form) for at in range(0, whole, size)]
+        if size == 2:
+            ascii_units = sum(0 < unit < 0x80 for unit in units)
+            fits = units[0] == 0xFEFF or 0 < units[0] < 0x80 or ascii_units * 4 >= len(units)
+        else:
+            fits = all(unit < 0x110000 and not 0xD800 <= unit <= 0xDFFF for unit in units)
+        if fits:
+            forms.append(f"{form} {size}")
+    return forms
+
+
+def from_wide(data: bytes, form: str) -> bytes:
+    order, size = form.split()
+    step = int(size)
+    points = [int.from_bytes(data[at : at + step], order) for at in range(0, len(data) // step * step, step)]
+    text = []
+    while points:
+        point = points.pop(0)
+        if step == 2 and 0xD800 <= point <= 0xDBFF and points and 0xDC00 <= points[0] <= 0xDFFF:
+            point = 0x10000 + (point - 0xD800 << 10) + points.pop(0) - 0xDC00
+        text.append(point_text(point))
+    return b"".join(text)
+
+
+def plain_text(data: bytes) -> bytes:
+    """Lookalikes as the ASCII that they pass for, without what is to be ignored."""
+    return b"".join(char if point < 0x80 else _plain(point, char) for point, char in characters(data))
+
+
+def _plain(point: int, char: bytes) -> bytes:
+    if 0xFF01 <= point <= 0xFF5E:
+        return bytes([point - 0xFEE0])
+    symbols = read_character(point)
+    if symbols is None:
+        return b""
+    text = ""
+    for symbol in symbols:
+        if not symbol.letters:
+            return char
+        digits = [letter for letter in symbol.letters if letter.isdigit()]
+        letter = min(digits or symbol.letters)
+        text += letter.upper() if symbol.upper else letter
+    return text.encode()
 
 
 def is_plausible(data: bytes) -> bool:
@@ -368,6 +599,24 @@ def unescape_string(data: bytes) -> bytes:
     return STRING_ESCAPE.sub(text, data)
 
 
+def skip_blank(data: bytes) -> bytes:
+    """What follows the spaces of any kind, control characters and byte order marks at the beginning."""
+    at = 0
+    for point, char in characters(data):
+        symbols = read_character(point) if point >= 0x80 else None
+        if 0x20 < point < 0x80 or (symbols is not None and not all(symbol.count for symbol in symbols)):
+            break
+        at += len(char)
+    return data[at:]
+
+
+def json_string(data: bytes) -> bytes | None:
+    """The body of the JSON string that a text is, if it is one."""
+    data = skip_blank(data)
+    kind, raw, end = next(tokens(data))
+    return raw if data[:1] == b'"' and kind == "string" and not skip_blank(data[end:]) else None
+
+
 # -- the policy -----------------------------------------------------------------------------------------------------
 
 
@@ -379,6 +628,10 @@ class Message:
     metadata: Sequence[tuple[str, str]] = ()
     payload: bytes = b""
     kind: str = "none"
+    source_node: str = ""
+    target_node: str = ""
+    reply_to: str = ""
+    content_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -394,6 +647,10 @@ def subject_matches(pattern: str, subject: str) -> bool:
     if pattern == ">" or pattern.endswith(".>"):
         expression = expression[:-1] + r".+"
     return re.fullmatch(expression, re.sub("[A-Z]", lambda m: m[0].lower(), subject), re.DOTALL) is not None
+
+
+IN_METADATA = {"metadata keys", "metadata values", "event type"}
+IN_PAYLOAD = {"payload keys", "payload strings", "raw bytes"}
 
 
 class Reference:
@@ -413,6 +670,8 @@ class Reference:
         self.trie = Trie.of(sorted({*self.in_text, *self.as_key, *self.as_value}))
         self.exceptions = [{s for text in rule.exceptions for s in spellings(text)} for rule in rules]
         self.found: dict[int, str] = {}
+        self.too_deep = False
+        self.least = 6
         self.got_keys: set[int] = set()
         self.got_values: set[int] = set()
 
@@ -425,9 +684,18 @@ class Reference:
                     table.setdefault(spelling, set()).add(number)
         return table
 
+    def _least(self, scopes: set[str], key_scopes: set[str] | None = None) -> int:
+        """Letters of the shortest pattern that is looked for in some scopes; six at least."""
+        texts = [text for rule in self.rules if scopes & set(rule.scope) for text in rule.markers]
+        texts += [text for rule in self.rules if (key_scopes or scopes) & set(rule.scope) for text in rule.keys]
+        lengths = [len(spelling.replace(SPACE, "")) for text in texts for spelling in spellings(text)]
+        return max(6, min([length for length in lengths if length >= 3], default=1 << 30))
+
     def check(self, message: Message) -> tuple[bool, str, str]:
         """(allowed, rule, path)."""
         self.found = {}
+        self.too_deep = False
+        self.least = self._least(IN_METADATA)
         active = {
             number
             for number, rule in enumerate(self.rules)
@@ -437,6 +705,8 @@ class Reference:
         denied = [number for number in self.found if self.rules[number].deny]
         if denied:
             return False, self.rules[min(denied)].name, self.found[min(denied)]
+        if self.too_deep:
+            return False, "unscannable", ""
         if self.opaque_denied and message.kind == "opaque":
             return False, "opaque", "data"
         return True, "", ""
@@ -446,6 +716,10 @@ class Reference:
             return frozenset(n for n in active if scope in self.rules[n].scope and getattr(self.rules[n], kind))
 
         self.text(message.event_type.encode(), Want(scoped("event type", "markers")), 0, "event_type")
+        in_text = Want(scoped("metadata values", "markers"), inner_keys=scoped("metadata keys", "keys"))
+        self.text(message.content_type.encode(), in_text, 0, "content_type")
+        if not re.fullmatch(r".+:(0|[1-9][0-9]*):(0|[1-9][0-9]*)", message.reply_to, re.DOTALL):
+            self.text(message.reply_to.encode(), in_text, 0, "reply_to")
         for key, value in message.metadata:
             path = "metadata." + shown(key)
             in_keys = scoped("metadata keys", "keys")
@@ -457,6 +731,10 @@ class Reference:
             in_values = Want(scoped("metadata values", "markers"), inner_keys=in_keys)
             self.text(value.encode(), in_values, 0, path)
             self.match_joined([key.encode(), value.encode()], in_values, path)
+        names = Want(scoped("names", "markers"))
+        self.least = self._least({"names"})
+        for path in ("source_node", "target_node", "reply_to"):
+            self.text(getattr(message, path).encode(), names, 0, path)
         self._scan_payload(message, scoped)
         for number in active:
             required = self.rules[number].requires
@@ -468,11 +746,15 @@ class Reference:
 
     def _scan_payload(self, message: Message, scoped) -> None:  # type: ignore[no-untyped-def]
         keys = scoped("payload keys", "keys")
+        words = [scope for scope in IN_PAYLOAD if scoped(scope, "markers")]
+        self.least = self._least(IN_PAYLOAD if words else set(), {"payload keys"})
         strings = Want(scoped("payload strings", "markers"), inner_keys=keys)
         if message.kind == "json":
             self.walk(message.payload, Want(scoped("payload keys", "markers"), keys, inner_keys=keys), strings)
         elif message.kind == "text":
             self.text(message.payload, strings, 0, "data")
+        if message.kind in ("text", "opaque") and self._alive(strings):
+            self.wide(message.payload, strings, 0, "data")
         raw = scoped("raw bytes", "markers")
         if raw:
             self.text(message.payload, Want(raw), 0, "data")
@@ -483,23 +765,69 @@ class Reference:
 
     # -- texts --
 
+    def _alive(self, want: Want) -> bool:
+        """Whether there is a rule that this could still break; one that flags is noted once."""
+        rules = want.words | want.keys | want.values | want.inner_keys
+        return any(self.rules[rule].deny or rule not in self.found for rule in rules)
+
+    def deeper(self, data: bytes, want: Want, level: int, path: str) -> None:
+        if data and level + 1 == MAX_LEVELS:
+            self.too_deep = True
+        else:
+            self.text(data, want, level + 1, path)
+
     def text(self, data: bytes, want: Want, level: int, path: str) -> None:
-        if not data:
+        if not data or not self._alive(want):
             return
         self.match(fold(data), want, path)
         if any(_within(point, DATA["tags"]) for point, _ in characters(data)):
-            self.match(fold(tag_text(data)), want, path)
+            self.deeper(tag_text(data), want, level, path)
         if "\u202e".encode() in data:
-            self.match(fold(override_text(data)), want, path)
-        if level + 1 == MAX_LEVELS:
-            return
-        if ESCAPE.search(data) or re.search(rb"%25|&amp;", data):
-            self.text(unescape_text(data), want, level + 1, path)
-        for decoded in blobs(data):
-            if is_plausible(decoded):
-                self.text(decoded, want, level + 1, path)
-        if data.lstrip(b" \n\r\t")[:1] in (b"{", b"["):
-            self.inner_json(data, want, level + 1, path)
+            self.deeper(override_text(data), want, level, path)
+        self.decodings(data, want, level, path)
+        ascii_text = plain_text(data)
+        if ascii_text != data:
+            self.decodings(ascii_text, want, level, path)
+            self.inner_json(ascii_text, want, level, path)
+        self.inner_json(data, want, level, path)
+
+    def decodings(self, data: bytes, want: Want, level: int, path: str) -> None:
+        words = any(self.rules[rule].deny or rule not in self.found for rule in want.words)
+        if json_string(data) is None and unescape_text(data) != data:
+            self.deeper(unescape_text(data), want, level, path)
+        if words and QUOTED.search(data):
+            self.deeper(unescape_quoted(data), want, level, path)
+        for alphabet in (BASE64, BASE64_URL, BASE32):
+            for decoded in blobs(data, alphabet):
+                self.bytes_found(decoded, want, level, path)
+        for alphabet, found in ((BASE64, wrapped), (HEX, blobs), (HEX, wrapped)):
+            for decoded in found(data, alphabet):
+                self.bytes_found(decoded, want, level, path)
+        for closed in spreads(data, 6 if want.values else self.least):
+            self.deeper(closed, want, level, path)
+        if words:
+            self.numbers(data, want, level, path)
+
+    def numbers(self, data: bytes, want: Want, level: int, path: str) -> None:
+        inside = Want(want.words)
+        for decoded in numbers(data):
+            if not is_plausible(decoded):
+                self.wide(decoded, inside, level, path)
+            printable = decoded if is_plausible(decoded) else re.sub(rb"\A[^ -~]+|[^ -~]+\Z", b"", decoded)
+            if is_plausible(printable):
+                self.deeper(printable, inside, level, path)
+
+    def bytes_found(self, data: bytes, want: Want, level: int, path: str) -> None:
+        if is_plausible(data):
+            self.deeper(data, want, level, path)
+        else:
+            self.wide(data, want, level, path)
+
+    def wide(self, data: bytes, want: Want, level: int, path: str) -> None:
+        for form in wide_forms(data):
+            text = from_wide(data, form)
+            if is_plausible(text):
+                self.deeper(text, want, level, path)
 
     def match(self, symbols: Symbols, want: Want, path: str) -> None:
         for reading in (symbols, symbolic_as_separators(symbols)):
@@ -557,10 +885,20 @@ class Reference:
                         self._hit(reading, spelling, start, end, replace(want, keys=frozenset()), path)
 
     def inner_json(self, data: bytes, want: Want, level: int, path: str) -> None:
+        string = json_string(data)
+        if string is not None:
+            self.deeper(unescape_string(string), want, level, path)
+        elif skip_blank(data)[:1] in (b"{", b"["):
+            self.inner_value(skip_blank(data), want, level + 1, path)
+
+    def inner_value(self, data: bytes, want: Want, level: int, path: str) -> None:
         inside_want = Want(want.words, inner_keys=want.inner_keys)
         joined: list[bytes] = []
         for kind, raw, end in tokens(data):
             text = unescape_string(raw)
+            if level == MAX_LEVELS and kind in ("key", "string"):
+                self.too_deep = True
+                return
             if kind == "string":
                 self.text(text, inside_want, level, path)
                 joined.append(text)
@@ -580,6 +918,7 @@ class Reference:
         frames: list[str | int | None] = []  # a key, an index, or None for an object before its first key
         joined: list[bytes] = []
         floor = 0
+        array = -1  # where the innermost array begins, as long as it holds no other
         for kind, raw, end in tokens(data):
             text = unescape_string(raw)
             if kind not in ("string", "[", ",", "]"):
@@ -604,8 +943,12 @@ class Reference:
                 frames.append(0)
             elif kind in "}]":
                 frames.pop()
+                if kind == "]" and array >= 0:
+                    self.numbers(data[array : end - 1], string_want, 0, path_of(frames))
             elif kind == "," and isinstance(frames[-1], int):
                 frames[-1] += 1
+            if kind in ("{", "[", "}", "]"):
+                array = end if kind == "[" else -1
             if not fold(b"".join(joined)) or len(frames) < floor:
                 floor = len(frames)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 from typing import Any
 
 import pytest
@@ -113,6 +114,85 @@ def test_opaque_payloads(denied: bool) -> None:
 def test_raw_bytes_are_searched_when_asked() -> None:
     policy = NsrPolicy((RuleSpec("raw", scope=("raw bytes",), markers=("harm",)),))
     assert policy.scanner.scan_proto(proto_message("x", {}, b"\xff\xfe harm \x00"))[:3] == (False, "raw", "data")
+
+
+WIDE = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+
+
+@pytest.mark.parametrize("form", [*WIDE, "utf-8-sig"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_payload_in_another_unicode_form_is_read(policy: NsrPolicy, form: str, mark: str) -> None:
+    def rule_of(event_type: str, text: str) -> str:
+        message = proto_message(event_type, {}, (mark + text).encode(form))
+        return str(policy.scanner.scan_proto(message)[1])
+
+    assert rule_of("agent_x", "go, force it") == "marker-instruction"
+    assert rule_of("agent_x", '{"mode": "ｆｏｒｃｅ"}') == "marker-instruction"
+    assert rule_of("sensor_reading", '{"a": [1, {"consent_override": "yes"}]}') == "consent-override"
+    assert rule_of("sensor_reading", '[{"consent_override": "no"}, "no harm detected"]') == ""
+    assert rule_of("agent_x", "Die Wärme im Gewächshaus, 22 °C") == ""
+    assert rule_of("agent_x", "температура в теплице, 22 градуса") == ""
+
+
+def test_random_bytes_are_no_text(policy: NsrPolicy) -> None:
+    pick = random.Random(4)
+    for size in range(4, 2_000):
+        payload = b"\xff" + pick.randbytes(size)
+        assert policy.scanner.scan_proto(proto_message("agent_x", {}, payload))[0]
+        assert policy.scanner.scan_proto(proto_message("agent_x", {}, b"\xff\xfe" + payload))[0]
+
+
+def nested(text: str, times: int) -> str:
+    for _ in range(times):
+        text = json.dumps([text])
+    return text
+
+
+@pytest.mark.parametrize("times", range(12))
+def test_json_in_strings_is_followed_and_then_refused(policy: NsrPolicy, times: int) -> None:
+    """The payload's own strings, seven decodings of them, and no further."""
+    too_deep = times > 7
+    verdict = check(policy, "agent_x", {}, nested("force", times))
+    assert verdict.rule == "marker-instruction"  # backslashes and quotes around a word hide nothing
+    verdict = check(policy, "sensor_reading", {}, nested('{"consent_override": "yes"}', times))
+    assert verdict.rule == ("unscannable" if times > 6 else "consent-override")
+    verdict = check(policy, "sensor_reading", {}, nested("the sensor is calm", times))
+    assert verdict.rule == ("unscannable" if too_deep else "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"content_type": "text/plain; note=force them"}, "content_type"),
+        ({"content_type": "text/aGFybQ=="}, "content_type"),
+        ({"reply_to": "please f-o-r-c-e them"}, "reply_to"),
+        ({"reply_to": "force-sensor-3:1:2"}, ""),
+        ({"source_node": "force-sensor-3", "target_node": "harm-index"}, ""),
+        ({"content_type": "application/json", "reply_to": "node:1:2"}, ""),
+    ],
+)
+def test_fields_beside_the_metadata(policy: NsrPolicy, fields: dict[str, str], path: str) -> None:
+    allowed, rule, where, _ = policy.scanner.scan_proto(proto_message("sensor_reading", {}, b"1", **fields))
+    assert (allowed, rule, where) == (not path, "marker-metadata" if path else "", path)
+
+
+@pytest.mark.parametrize("name", ["source_node", "target_node", "reply_to"])
+def test_names_are_searched_when_asked(name: str) -> None:
+    policy = NsrPolicy((RuleSpec("names", scope=("names",), markers=("force",)),))
+    assert check(policy, "force", {"force": "force"}, "force").allowed
+    for text in ("force-sensor-3:1:2", "%66orce:1:2"):
+        raw = json_line("x", {}, 1, **{name: text})
+        assert policy.scanner.scan_json(raw)[:3] == (False, "names", name)
+    assert policy.scanner.scan_json(json_line("x", {}, 1, **{name: "workforce-1:1:2"}))[0]
+
+
+def test_what_costs_too_much_work_is_refused(policy: NsrPolicy) -> None:
+    """Disguise over disguise, each of which can be undone in more than one way."""
+    text = "calm %26 &amp;lt; é 22 33 44 =41 " * 4_000
+    assert check(policy, "agent_x", {}, text).allowed
+    for _ in range(5):
+        text = "é " + text.replace("=", "=3D").replace("&", "%26").replace("%", "&#37;")
+    assert check(policy, "agent_x", {}, text).rule == "unscannable"
 
 
 def letters(number: int) -> str:

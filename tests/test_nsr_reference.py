@@ -89,6 +89,22 @@ NOISE = (
     "™",
     "①",
     "²",
+    "=66",
+    "=\n",
+    "=",
+    "66 6f",
+    "0x72",
+    "114 99",
+    "2026-11-22 08:56",
+    "MZXXEY3F",
+    "\\x66\\146",
+    "%u0066",
+    "\u00a0",
+    "\ufeff",
+    "Zm9yY2U gaGFybQ",
+    "\x00",
+    "U+0066",
+    " | ",
 )
 TYPES = (
     "sensor_reading",
@@ -135,7 +151,7 @@ VALUES: tuple[Any, ...] = (
 FLAGGING = RuleSpec(
     "flagged",
     deny=False,
-    scope=("metadata values", "payload strings", "raw bytes"),
+    scope=("metadata values", "payload strings", "raw bytes", "names"),
     markers=("farm", "no way"),
     exceptions=("no way out",),
 )
@@ -167,11 +183,39 @@ class Generator:
         pick = self.random
         parts = []
         for _ in range(pick.choice((1, 1, 1, 2, 3, 5))):
-            word = pick.choice((pick.choice(MARKERS), pick.choice(NOISE), self.character()))
+            word = pick.choice((pick.choice(MARKERS), pick.choice(NOISE), self.character(), "farm"))
             for _ in range(pick.choice((0, 0, 1, 1, 2))):
                 word = pick.choice(CHANGES)(word) if len(word) > 2 else word
             parts.append(self.damaged(word))
+        if pick.random() < 0.02:
+            return self.nested(pick.choice(("", " ")).join(parts))
         return pick.choice(("", " ", "_", "", "-", "/", "+")).join(parts)
+
+    def nested(self, text: str) -> str:
+        """One disguise over another, past what the scanner undoes."""
+        for _ in range(self.random.randrange(3, 12)):
+            text = self.random.choice(NESTING)(text) if 2 < len(text) < 3_000 else text
+        return text
+
+    def names(self) -> dict[str, str]:
+        """Some of the other text fields."""
+        pick = self.random
+        if pick.random() < 0.8:
+            return {}
+        fields = {"source_node": self.text(), "target_node": self.text(), "reply_to": self.text()}
+        fields["reply_to"] += pick.choice(("", ":1:2", ":0:18446744073709551615", ":01:2", ":1:"))
+        return {name: text for name, text in fields.items() if pick.random() < 0.5 and len(text.encode()) <= 255}
+
+    def payload(self) -> bytes:
+        """Bytes that are no JSON, but may be text of some kind."""
+        pick = self.random
+        text = self.text()
+        if pick.random() < 0.5:
+            ends = (b"", b"", b"\xff", b"\xc3(", pick.randbytes(5))
+            return b"- " + text.encode() + pick.choice(ends)
+        form = pick.choice(("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-8-sig"))
+        text = pick.choice((text, json.dumps({"consent_override": text}), json.dumps([text, {"mode": text}]), "\x01x"))
+        return text.encode(form) + pick.choice((b"", b"", b"\0", pick.randbytes(3)))
 
     def character(self) -> str:
         point = self.random.choice((self.random.randrange(0x20, 0x250), self.random.randrange(0x250, 0x11000)))
@@ -213,28 +257,37 @@ class Generator:
 
 
 CHANGES = tuple(ALL_EVASIONS.values())
+NESTING = (
+    json.dumps,
+    lambda text: json.dumps([text]),
+    lambda text: json.dumps({"mode": text}),
+    ALL_EVASIONS["percent: one percent"],
+    ALL_EVASIONS["base64 and hex: base64"],
+    ALL_EVASIONS["quoted-printable: soft line breaks"],
+)
 
 
 def disagreement(policy: NsrPolicy, reference: Reference, generator: Generator) -> str:
     """Checks one random message in both formats; says how the two disagree."""
     event_type, metadata, data = generator.event_type(), generator.metadata(), generator.value()
+    names = generator.names()
     escaped = generator.random.random() < 0.5
     payload = json.dumps(data, ensure_ascii=escaped).encode()
-    line = json_line(event_type, metadata, data, ascii_only=escaped)
+    line = json_line(event_type, metadata, data, ascii_only=escaped, **names)
     said = policy.scanner.scan_json(line)[:3]
     if said[1] == "malformed":
         return f"{line!r} is malformed: {said}"
-    meant = reference.check(reference_message(event_type, metadata, payload))
+    meant = reference.check(reference_message(event_type, metadata, payload, **names))
     if said != meant:
         return f"{line!r}: compiled {said}, reference {meant}"
+    if names and generator.random.random() < 0.5:
+        names["content_type"] = generator.text()[:60]
+        meant = reference.check(reference_message(event_type, metadata, payload, **names))
     if generator.random.random() < 0.3:
-        text = generator.text().encode() + generator.random.choice(
-            (b"", b"", b"\xff", b"\xc3(", generator.random.randbytes(5))
-        )
-        payload = b"- " + text
-        meant = reference.check(reference_message(event_type, metadata, payload, is_json=False))
-    said = policy.scanner.scan_proto(proto_message(event_type, metadata, payload))[:3]
-    return "" if said == meant else f"{event_type} {metadata} {payload!r}: compiled {said}, reference {meant}"
+        payload = generator.payload()
+        meant = reference.check(reference_message(event_type, metadata, payload, is_json=False, **names))
+    said = policy.scanner.scan_proto(proto_message(event_type, metadata, payload, **names))[:3]
+    return "" if said == meant else f"{event_type} {metadata} {names} {payload!r}: compiled {said}, reference {meant}"
 
 
 def agree(seed: int, count: int) -> None:

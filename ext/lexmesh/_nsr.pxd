@@ -2,27 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from lexmesh._buffer cimport Buffer
-
 from lexmesh._decoder cimport Decoder
 from lexmesh._envelope cimport Envelope, Format
-from lexmesh._nsr_message cimport MessageFilter
-from lexmesh._nsr_text cimport Want
+from lexmesh._nsr_envelope cimport MAX_RULES, EnvelopeScanner
 from lexmesh._span cimport Span
-
-cdef enum:
-    MAX_RULES = 60
-
-
-cdef enum Scope:
-    METADATA_KEYS
-    METADATA_VALUES
-    EVENT_TYPE
-    PAYLOAD_KEYS
-    PAYLOAD_STRINGS
-    RAW_BYTES
-    SCOPES
-
 
 cdef struct Verdict:
     int rule            # index into Scanner.rules; -1: allowed
@@ -36,18 +19,14 @@ cdef struct Subjects:
     int count
 
 
-cdef class Scanner(MessageFilter):
+cdef class Scanner(EnvelopeScanner):
     cdef readonly tuple rules           # names in order, then opaque, malformed and unscannable
     cdef readonly str digest
     cdef int rule_count
     cdef bint opaque_denied
     cdef uint64_t denying               # rules with action "deny"
-    cdef uint64_t in_scope[SCOPES]      # word rules
-    cdef uint64_t metadata_keys, payload_keys       # key rules
-    cdef uint64_t requiring             # rules that require a metadata key
     cdef uint64_t everywhere            # rules without subjects
     cdef Subjects subjects[MAX_RULES]
-    cdef Span required[MAX_RULES]
     cdef uint64_t by_first[256]         # rules with a subject that may begin with a byte
     cdef list kept                      # the bytes that spans of rules point into
     cdef list blocks                    # the arrays of such spans
@@ -59,16 +38,9 @@ cdef class Scanner(MessageFilter):
     cdef Span* _keep_all(self, object texts) except NULL
     cdef _add_rule(self, int number, object rule)
     cdef _face(self, bytes raw, Format format)
-    cdef bint is_visible(self, Span text) noexcept nogil
     cdef bint allows(self, Envelope* env, Verdict* verdict) noexcept nogil
     cdef _add_filters(self, list patterns, int most)
     cdef _add_subjects(self, int number, object subjects)
-    cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil
-    cdef bint payload_is_clean(self, Envelope* env, bint words) noexcept nogil
-    cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil
-    cdef bint scan_pair(self, Span key, Span value, uint64_t active) noexcept nogil
-    cdef bint scan_payload(self, Envelope* env, uint64_t active) noexcept nogil
-    cdef void require(self, Envelope* env, uint64_t active) noexcept nogil
     cdef uint64_t applicable(self, Span event_type) noexcept nogil
     cdef str rule_name(self, Verdict* verdict)
     cdef str path(self)

@@ -7,26 +7,29 @@ The rule reported is the first of the policy that the message breaks, and the pl
 import time
 
 from libc.stdint cimport uint8_t
-from libc.string cimport memset
 
-from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT, PROTO
+from lexmesh._envelope cimport JSON, OPAQUE_BYTES, PROTO
 from lexmesh._nsr_automaton cimport Automaton
-from lexmesh._nsr_filter cimport LM_TRIP_ESCAPE, LM_TRIP_HIGH, Prefilter
-from lexmesh._nsr_fold cimport SEPARATOR, fold
-from lexmesh._nsr_json cimport is_json_like
-from lexmesh._nsr_payload cimport AT_DATA, AT_EVENT_TYPE, AT_METADATA, NOWHERE, Values
+from lexmesh._nsr_envelope cimport (
+    EVENT_TYPE, METADATA_KEYS, METADATA_VALUES, NAMES, PAYLOAD_KEYS, PAYLOAD_STRINGS, RAW_BYTES,
+)
+from lexmesh._nsr_filter cimport Prefilter
+from lexmesh._nsr_fold cimport MIN_SPACED, SPACE
+from lexmesh._nsr_payload cimport AT_DATA, NOWHERE, Values, lowest
 from lexmesh._nsr_subject cimport lower, subject_matches
-from lexmesh._nsr_text cimport IN_INSTRUCTION, IN_METADATA, IN_TELEMETRY
-from lexmesh._span cimport OK, Status, same, span
+from lexmesh._nsr_text cimport IN_INSTRUCTION, IN_METADATA, IN_NAMES, IN_TELEMETRY
+from lexmesh._span cimport OK, Status, span
 from lexmesh._status cimport reason_of
 
 from lexmesh._nsr_rules import SCOPE_NAMES, Program
 
 cdef enum:
     VALUE_READS = 64            # times the payload's length that values of keys may be read: its nesting
+    TEXT_READS = 32             # times the message's length that texts may be searched: decoded, each is a text again
+    SPARE_READS = 65536         # bytes more, for a message that is mostly names
 
 
-cdef class Scanner(MessageFilter):
+cdef class Scanner(EnvelopeScanner):
     """A policy, compiled.
 
     Args:
@@ -60,10 +63,16 @@ cdef class Scanner(MessageFilter):
                                   | self.in_scope[<int>EVENT_TYPE])
         cdef uint64_t payload = (self.in_scope[<int>PAYLOAD_KEYS] | self.in_scope[<int>PAYLOAD_STRINGS]
                                  | self.in_scope[<int>RAW_BYTES])
+        cdef uint64_t names = self.in_scope[<int>NAMES]
         self.metadata_filter = filter_for(patterns, metadata, self.metadata_keys, vectors)
         self.instruction_filter = filter_for(patterns, payload, self.payload_keys, vectors)
+        self.name_filter = filter_for(patterns, names, 0, vectors)
         self.telemetry_filter = filter_for(patterns, 0, self.payload_keys, vectors)
         self.whole_filter = filter_for(patterns, metadata | payload, self.metadata_keys | self.payload_keys, vectors)
+        self.shortest[<int>IN_METADATA] = shortest_of(patterns, metadata, self.metadata_keys)
+        self.shortest[<int>IN_INSTRUCTION] = shortest_of(patterns, payload, self.payload_keys)
+        self.shortest[<int>IN_NAMES] = shortest_of(patterns, names, 0)
+        self.shortest[<int>IN_TELEMETRY] = shortest_of(patterns, 0, self.payload_keys)
 
     cdef void* _block(self, size_t size) except NULL:
         """Zeroed memory that lives as long as the scanner."""
@@ -127,7 +136,9 @@ cdef class Scanner(MessageFilter):
         self.place.depth = 0
         self.wanted = active
         self.value_budget = VALUE_READS * (env.raw.len + 64)
-        if not self.scan(env, active):
+        self.work = TEXT_READS * env.raw.len + SPARE_READS
+        self.too_deep = False
+        if (not self.scan(env, active) or self.too_deep) and self.verdict.rule < 0:
             self.verdict.rule = self.rule_count + 2
             self.place.root = NOWHERE
             self.place.depth = 0
@@ -157,131 +168,6 @@ cdef class Scanner(MessageFilter):
                 self.verdict.flag_rule = rule
                 if self.verdict.rule < 0:       # the place of a denial stays
                     self.note_place()
-
-    # -- the envelope ------------------------------------------------------------------------------------------------
-
-    cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil:
-        """Searches all of the message. False: no memory."""
-        cdef bint metadata_clean
-        cdef uint64_t words = (self.in_scope[<int>PAYLOAD_KEYS] | self.in_scope[<int>PAYLOAD_STRINGS]
-                               | self.in_scope[<int>RAW_BYTES]) & active
-        if not self.is_clean(env, words != 0, &metadata_clean):
-            if not metadata_clean and not self.scan_metadata(env, active):
-                return False
-            if not self.scan_payload(env, active):
-                return False
-        if self.requiring & active:
-            self.require(env, active)
-        return True
-
-    cdef bint scan_metadata(self, Envelope* env, uint64_t active) noexcept nogil:
-        """Searches the event type and the metadata. False: no memory."""
-        cdef Py_ssize_t i
-        cdef Want want
-        memset(&want, 0, sizeof(want))
-        self.phase = IN_METADATA
-        self.root = AT_EVENT_TYPE
-        self.depth = 0
-        want.words = self.in_scope[<int>EVENT_TYPE] & active
-        if not self.text(env.event_type, &want, 0):
-            return False
-        self.root = AT_METADATA
-        self.depth = 1
-        self.frames[0].is_array = self.frames[0].escaped = False
-        for i in range(env.metadata_count):
-            if not self.scan_pair(env.metadata[i].key, env.metadata[i].value, active):
-                return False
-        return True
-
-    cdef bint scan_pair(self, Span key, Span value, uint64_t active) noexcept nogil:
-        cdef Want want
-        cdef uint64_t rules
-        cdef bint refused
-        self.frames[0].key = key
-        want.words = self.in_scope[<int>METADATA_KEYS] & active
-        want.keys = want.inner_keys = self.metadata_keys & active
-        want.values = 0
-        self.got_keys = 0
-        if not self.text(key, &want, 0):
-            return False
-        rules = self.got_keys & self.wanted
-        while rules:
-            if not self.text_refused(lowest(rules), value, 0, &refused):
-                return False
-            if refused:
-                self.found(rules & -rules)
-            rules &= rules - 1
-        want.words = self.in_scope[<int>METADATA_VALUES] & active
-        want.keys = 0
-        if not self.text(value, &want, 0) or not want.words & self.wanted:
-            return True
-        self.levels[0].joined.len = 0
-        return self.join(key, 0) and self.join(value, 0) and self.match_joined(&want, 0)
-
-    cdef bint scan_payload(self, Envelope* env, uint64_t active) noexcept nogil:
-        cdef Want keys, strings
-        self.root = AT_DATA
-        self.depth = 0
-        keys.words = self.in_scope[<int>PAYLOAD_KEYS] & active
-        keys.keys = keys.inner_keys = self.payload_keys & active
-        keys.values = strings.values = strings.keys = 0
-        strings.words = self.in_scope[<int>PAYLOAD_STRINGS] & active
-        strings.inner_keys = keys.keys
-        if self.payload_is_clean(env, (keys.words | strings.words | self.in_scope[<int>RAW_BYTES] & active) != 0):
-            return True
-        if env.payload_kind == JSON_VALUE:
-            if not self.walk(env.payload, &keys, &strings):
-                return False
-        elif env.payload_kind == PLAIN_TEXT and not self.text(env.payload, &strings, 0):
-            return False
-        strings.words = self.in_scope[<int>RAW_BYTES] & active
-        strings.inner_keys = 0
-        self.depth = 0
-        return strings.words == 0 or self.text(env.payload, &strings, 0)
-
-    cdef bint payload_is_clean(self, Envelope* env, bint words) noexcept nogil:
-        """Whether the prefilter proves that the payload holds nothing."""
-        cdef bint is_json = env.payload_kind == JSON_VALUE
-        cdef int trips
-        self.phase = IN_INSTRUCTION if words else IN_TELEMETRY
-        if env.payload.len == 0 or (env.payload_kind == OPAQUE_BYTES and not words):
-            return True
-        trips = self.trips(env.payload, is_json)
-        if not is_json:
-            return trips == 0 and not is_json_like(env.payload)
-        self.joinable = words and (trips & (LM_TRIP_HIGH | LM_TRIP_ESCAPE) != 0
-                                   or self.instruction_filter.may_join_in_json(env.payload))
-        return trips == 0 and not self.joinable
-
-    cdef void require(self, Envelope* env, uint64_t active) noexcept nogil:
-        """Refuses a message without a metadata key that it needs, or with nothing to read in it."""
-        cdef uint64_t rules = self.requiring & active & self.wanted
-        cdef Py_ssize_t i
-        cdef int rule
-        self.root = AT_METADATA
-        self.depth = 1
-        self.frames[0].is_array = self.frames[0].escaped = False
-        while rules:
-            rule = lowest(rules)
-            rules &= rules - 1
-            self.frames[0].key = self.required[rule]
-            for i in range(env.metadata_count):
-                if same(env.metadata[i].key, self.required[rule]) and self.is_visible(env.metadata[i].value):
-                    break
-            else:
-                self.found(1ull << rule)
-
-    cdef bint is_visible(self, Span text) noexcept nogil:
-        """Whether a text has a letter or digit."""
-        cdef int seen = 0
-        cdef Py_ssize_t i
-        self.symbols.len = 0
-        if not fold(text, &self.symbols, &seen):
-            return False
-        for i in range(self.symbols.len):
-            if not self.symbols.flags[i] & SEPARATOR:
-                return True
-        return False
 
     cdef uint64_t applicable(self, Span event_type) noexcept nogil:
         """The rules that are for this event type."""
@@ -357,12 +243,14 @@ cdef class Scanner(MessageFilter):
 
 cdef Prefilter filter_for(list patterns, uint64_t words, uint64_t keys, int vectors):
     """The prefilter of what some rules look for as words and others as keys."""
-    wanted = [letters for letters, in_text, as_key, _ in patterns if in_text & words or as_key & keys]
-    return Prefilter(wanted, [letters for letters, in_text, _, _ in patterns if in_text & words], vectors)
+    return Prefilter(wanted_of(patterns, words, keys), wanted_of(patterns, words, 0), vectors)
 
 
-cdef inline int lowest(uint64_t rules) noexcept nogil:
-    cdef int rule = 0
-    while not rules >> rule & 1:
-        rule += 1
-    return rule
+cdef list wanted_of(list patterns, uint64_t words, uint64_t keys):
+    return [letters for letters, in_text, as_key, _ in patterns if in_text & words or as_key & keys]
+
+
+cdef int shortest_of(list patterns, uint64_t words, uint64_t keys) except -1:
+    """Letters of the shortest of them that may be set apart; a great many if there is none."""
+    lengths = [len(letters) - letters.count(bytes([SPACE])) for letters in wanted_of(patterns, words, keys)]
+    return min([length for length in lengths if length >= MIN_SPACED], default=1 << 30)

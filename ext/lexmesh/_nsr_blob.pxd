@@ -1,4 +1,4 @@
-"""Base64 and hex of plausible text."""
+"""Base64, base32 and hex of plausible text."""
 
 from libc.stdint cimport uint8_t, uint32_t
 
@@ -8,9 +8,11 @@ from lexmesh._span cimport Span
 cdef enum Alphabet:
     BASE64
     BASE64_URL
+    BASE32
     HEX
 
 
 cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noexcept nogil
+cdef bint next_wrapped(Span text, Alphabet alphabet, Py_ssize_t* at, Buffer* joined) noexcept nogil
 cdef bint decode_run(Span run, Alphabet alphabet, Buffer* out) noexcept nogil
 cdef bint is_plausible(Span text) noexcept nogil

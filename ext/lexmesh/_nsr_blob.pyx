@@ -1,7 +1,7 @@
-"""Base64 and hex of plausible text: finding the runs, decoding them, and telling text from noise."""
+"""Base64, base32 and hex of plausible text: finding the runs, decoding them, and telling text from noise."""
 
-from lexmesh._buffer cimport reserve
-from lexmesh._nsr_ascii cimport hex_value, is_digit, is_letter
+from lexmesh._buffer cimport append_span, reserve
+from lexmesh._nsr_ascii cimport hex_value, is_digit, is_letter, is_space
 from lexmesh._span cimport span
 
 cdef extern from "text.h" nogil:
@@ -9,7 +9,10 @@ cdef extern from "text.h" nogil:
 
 cdef enum:
     MIN_BASE64 = 6      # characters without padding: four letters
+    MIN_BASE32 = 7
     MIN_HEX = 8
+    MIN_LINE = 32       # characters of a line that belongs to the next one, whatever else it could be
+    MAX_BREAK = 16      # white space where an encoding is broken: the end of a line and what the next is indented by
 
 
 cdef inline int base64_value(uint8_t c) noexcept nogil:
@@ -29,6 +32,8 @@ cdef inline int base64_value(uint8_t c) noexcept nogil:
 cdef inline bint belongs(uint8_t c, Alphabet alphabet) noexcept nogil:
     if alphabet == HEX:
         return hex_value(c) >= 0
+    if alphabet == BASE32:
+        return c'A' <= c <= c'Z' or c'2' <= c <= c'7'
     if is_letter(c) or is_digit(c):
         return True
     return c == c'+' or c == c'/' if alphabet == BASE64 else c == c'-' or c == c'_'
@@ -74,26 +79,156 @@ cdef bint is_hex_of_text(Span run) noexcept nogil:
     return digit and letter
 
 
+cdef bint is_base32_of_text(Span run) noexcept nogil:
+    """Whether a run can be base32 and not a number: a letter follows another character."""
+    cdef Py_ssize_t i
+    for i in range(1, run.len):
+        if is_letter(run.ptr[i]):
+            return True
+    return False
+
+
+cdef inline Py_ssize_t shortest(Alphabet alphabet) noexcept nogil:
+    if alphabet == HEX:
+        return MIN_HEX
+    return MIN_BASE32 if alphabet == BASE32 else MIN_BASE64
+
+
+cdef inline bint is_worth(Span run, Alphabet alphabet) noexcept nogil:
+    if run.len < shortest(alphabet):
+        return False
+    if alphabet == HEX:
+        return is_hex_of_text(run)
+    return is_base32_of_text(run) if alphabet == BASE32 else worth_decoding(run)
+
+
+cdef inline Span run_at(Span text, Alphabet alphabet, Py_ssize_t first) noexcept nogil:
+    cdef Py_ssize_t last = first
+    while last < text.len and belongs(text.ptr[last], alphabet):
+        last += 1
+    return span(text.ptr + first, last - first)
+
+
+cdef inline Span after_break(Span text, Alphabet alphabet, Py_ssize_t at) noexcept nogil:
+    """The run that stands after nothing but white space; an empty one if there is none."""
+    cdef Py_ssize_t first = at
+    while first < text.len and first - at <= MAX_BREAK and is_space(text.ptr[first]):
+        first += 1
+    if first - at > MAX_BREAK or first == at:
+        return span(text.ptr + at, 0)
+    return run_at(text, alphabet, first)
+
+
+cdef inline bint is_whole_line(Span line, Alphabet alphabet) noexcept nogil:
+    return line.len >= MIN_LINE and line.len % (2 if alphabet == HEX else 4) == 0
+
+
+cdef bint is_part(Span text, Span run, Alphabet alphabet) noexcept nogil:
+    """Whether a run is one line of several, so that the words at its ends may be parts of words."""
+    cdef Py_ssize_t first = run.ptr - text.ptr
+    cdef Span next_line = after_break(text, alphabet, first + run.len)
+    cdef Py_ssize_t end = first
+    if alphabet == BASE32:
+        return False
+    if is_whole_line(run, alphabet) and 0 < next_line.len <= run.len:
+        return True
+    while end > 0 and first - end <= MAX_BREAK and is_space(text.ptr[end - 1]):
+        end -= 1
+    if end == first or first - end > MAX_BREAK:
+        return False
+    first = end
+    while first > 0 and belongs(text.ptr[first - 1], alphabet):
+        first -= 1
+    return end - first >= run.len and is_whole_line(span(text.ptr + first, end - first), alphabet)
+
+
+cdef inline bint is_of_both(Span text, Span run) noexcept nogil:
+    """Whether a run of BASE64_URL is one of BASE64 too, and so is decoded as such."""
+    cdef const uint8_t* end = run.ptr + run.len
+    cdef Py_ssize_t i
+    if run.ptr > text.ptr and belongs((run.ptr - 1)[0], BASE64):
+        return False
+    if end < text.ptr + text.len and belongs(end[0], BASE64):
+        return False
+    for i in range(run.len):
+        if not belongs(run.ptr[i], BASE64):
+            return False
+    return True
+
+
 cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noexcept nogil:
-    """Finds the next run of an alphabet that is worth decoding, from `at` on."""
-    cdef Py_ssize_t first
+    """Finds the next run of an alphabet that is worth decoding by itself, from `at` on."""
     while at[0] < text.len:
         while at[0] < text.len and not belongs(text.ptr[at[0]], alphabet):
             at[0] += 1
-        first = at[0]
-        while at[0] < text.len and belongs(text.ptr[at[0]], alphabet):
+        run[0] = run_at(text, alphabet, at[0])
+        at[0] += run.len
+        if alphabet == BASE64_URL and is_of_both(text, run[0]):
+            continue
+        if is_worth(run[0], alphabet) and not is_part(text, run[0], alphabet):
+            return True
+    return False
+
+
+cdef bint next_wrapped(Span text, Alphabet alphabet, Py_ssize_t* at, Buffer* joined) noexcept nogil:
+    """Joins the next encoding that is broken over lines: all as long as the first, the last no longer.
+
+    A shorter line may also begin the next one, so no byte is joined more than twice. The caller has reserved as many
+    bytes as the text has.
+    """
+    cdef Span first, line
+    cdef bint worth
+    cdef int lines
+    while at[0] < text.len:
+        while at[0] < text.len and not belongs(text.ptr[at[0]], alphabet):
             at[0] += 1
-        run[0] = span(text.ptr + first, at[0] - first)
-        if alphabet == HEX:
-            if run.len >= MIN_HEX and is_hex_of_text(run[0]):
-                return True
-        elif run.len >= MIN_BASE64 and worth_decoding(run[0]):
+        first = run_at(text, alphabet, at[0])
+        at[0] += first.len
+        if first.len < shortest(alphabet):
+            continue
+        joined.len = 0
+        append_span(joined, first)
+        worth = is_worth(first, alphabet)
+        line = first
+        lines = 1
+        while line.len == first.len:
+            line = after_break(text, alphabet, line.ptr + line.len - text.ptr)
+            if line.len == 0 or line.len > first.len:
+                break
+            append_span(joined, line)
+            worth = worth or is_worth(line, alphabet)
+            lines += 1
+            if line.len == first.len:
+                at[0] = line.ptr + line.len - text.ptr
+        if worth and lines > 1:
             return True
     return False
 
 
 cdef bint decode_run(Span run, Alphabet alphabet, Buffer* out) noexcept nogil:
-    return decode_hex(run, out) if alphabet == HEX else decode_base64(run, out)
+    if alphabet == HEX:
+        return decode_hex(run, out)
+    return decode_base32(run, out) if alphabet == BASE32 else decode_base64(run, out)
+
+
+cdef bint decode_base32(Span run, Buffer* out) noexcept nogil:
+    """Decodes whole bytes; left over bits are dropped. False: no memory."""
+    cdef Py_ssize_t i
+    cdef uint32_t bits = 0
+    cdef int left = 0
+    cdef uint8_t c
+    out.len = 0
+    if not reserve(out, run.len):
+        return False
+    for i in range(run.len):
+        c = run.ptr[i]
+        bits = bits << 5 | <uint32_t>(c - c'A' if c >= c'A' else c - c'2' + 26)
+        left += 5
+        if left >= 8:
+            left -= 8
+            out.ptr[out.len] = <uint8_t>(bits >> left)
+            out.len += 1
+    return True
 
 
 cdef bint decode_base64(Span run, Buffer* out) noexcept nogil:

@@ -1,4 +1,4 @@
-"""Percent signs, HTML entities and backslashes: escapes of single characters.
+"""Percent signs, HTML entities, backslashes and quoted-printable: escapes of single characters.
 
 Every function is one pass over its input and never fails on malformed text. Chains of one kind (`%252566`,
 `&amp;amp;#102;`, `\\\\u0066`) are undone to any depth in that pass; mixtures take one pass for each level.
@@ -16,6 +16,9 @@ cdef extern from "nsr_entity_tables.h" nogil:
     const lm_entity lm_entities[]
     int LM_ENTITIES
 
+cdef extern from "text.h" nogil:
+    size_t lm_utf8_step(const uint8_t* ptr, size_t length) noexcept
+
 cdef enum:
     MAX_ENTITY_NAME = 32
 
@@ -28,13 +31,16 @@ cdef inline bint hex_pair(const uint8_t* at, const uint8_t* end, uint32_t* value
 
 
 cdef Py_ssize_t percent(const uint8_t* at, const uint8_t* end, Buffer* out) noexcept nogil:
-    """Undoes `%66` and `%252566` at a percent sign; returns the bytes taken, 0 for none."""
+    """Undoes `%66`, `%252566` and `%u0066` at a percent sign; returns the bytes taken, 0 for none."""
     cdef const uint8_t* digits = at + 1
     cdef uint32_t value
     while end - digits >= 2 and digits[0] == c'2' and digits[1] == c'5':
         digits += 2
     if hex_pair(digits, end, &value):
         digits += 2
+    elif digits < end and (digits[0] | 0x20) == c'u' and hex_digits(digits + 1, end, 4, &value):
+        put_point(out, valid_point(value))
+        return digits + 5 - at
     elif digits > at + 1:
         value = c'%'
     else:
@@ -158,13 +164,52 @@ cdef Py_ssize_t low_surrogate(const uint8_t* at, const uint8_t* end, uint32_t* p
     return letter + 5 - at
 
 
+cdef Py_ssize_t byte_escape(const uint8_t* at, const uint8_t* end, uint8_t* value) noexcept nogil:
+    """Reads `\\x66` or `\\146` at a backslash; returns its length, 0 for none."""
+    cdef const uint8_t* letter = skip_backslashes(at, end)
+    cdef uint32_t point
+    if letter == at or end - letter < 3:
+        return 0
+    if letter[0] == c'x' and hex_pair(letter + 1, end, &point):
+        value[0] = <uint8_t>point
+        return letter + 3 - at
+    if c'0' <= letter[0] <= c'3' and c'0' <= letter[1] <= c'7' and c'0' <= letter[2] <= c'7':
+        value[0] = <uint8_t>((letter[0] - c'0') << 6 | (letter[1] - c'0') << 3 | (letter[2] - c'0'))
+        return letter + 3 - at
+    return 0
+
+
+cdef Py_ssize_t escaped_bytes(const uint8_t* at, const uint8_t* end, Buffer* out) noexcept nogil:
+    """Undoes byte escapes: as many as are one character of UTF-8, else one as Latin-1; returns the bytes taken."""
+    cdef uint8_t values[4]
+    cdef Py_ssize_t ends[4]
+    cdef Py_ssize_t length = 0
+    cdef Py_ssize_t step
+    cdef int count = 0
+    while count < 4:
+        step = byte_escape(at + length, end, &values[count])
+        if step == 0:
+            break
+        length += step
+        ends[count] = length
+        count += 1
+    if count == 0:
+        return 0
+    step = <Py_ssize_t>lm_utf8_step(values, <size_t>count)
+    if step > 1:
+        append(out, values, step)
+        return ends[step - 1]
+    put_point(out, valid_point(values[0]))
+    return ends[0]
+
+
 cdef Py_ssize_t backslash(const uint8_t* at, const uint8_t* end, Buffer* out) noexcept nogil:
-    """Undoes `\\u0066`, `\\\\u0066`, `\\x66`, `\\u{66}`, `\\U00000066`, `\\n` at a backslash; returns the bytes taken."""
+    """Undoes `\\u0066`, `\\\\u0066`, `\\x66`, `\\u{66}`, `\\U00000066`, `\\146`, `\\n` at a backslash; returns the bytes taken."""
     cdef const uint8_t* letter = skip_backslashes(at, end)
     cdef uint32_t point = 0
-    cdef Py_ssize_t length = 0
-    if letter >= end:
-        return 0
+    cdef Py_ssize_t length = escaped_bytes(at, end, out)
+    if length or letter >= end:
+        return length
     if letter[0] == c'u':
         length = hex_digits(letter + 1, end, 4, &point)
         if length and 0xD800 <= point <= 0xDBFF:
@@ -173,8 +218,6 @@ cdef Py_ssize_t backslash(const uint8_t* at, const uint8_t* end, Buffer* out) no
             length = braced_digits(letter + 1, end, &point)
     elif letter[0] == c'U':
         length = hex_digits(letter + 1, end, 8, &point)
-    elif letter[0] == c'x':
-        length = hex_digits(letter + 1, end, 2, &point)
     elif letter[0] in b"nrtbfv0":
         out.ptr[out.len] = c' '
         out.len += 1
@@ -212,6 +255,40 @@ cdef bint unescape_text(Span text, Buffer* out, bint* changed) noexcept nogil:
         elif at[0] == c'\\':
             taken = skip_backslashes(at, end) - at
             append(out, at, taken)
+            at += taken
+        else:
+            out.ptr[out.len] = at[0]
+            out.len += 1
+            at += 1
+    return True
+
+
+cdef Py_ssize_t quoted(const uint8_t* at, const uint8_t* end, Buffer* out) noexcept nogil:
+    """Undoes `=66` or the end of a line that goes on, at an equals sign; returns the bytes taken (RFC 2045, 6.7)."""
+    cdef const uint8_t* after = at + 1
+    cdef uint32_t value
+    if hex_pair(after, end, &value):
+        out.ptr[out.len] = <uint8_t>value
+        out.len += 1
+        return 3
+    while after < end and (after[0] == c' ' or after[0] == c'\t' or after[0] == c'\r'):
+        after += 1
+    return after + 1 - at if after < end and after[0] == c'\n' else 0
+
+
+cdef bint unescape_quoted(Span text, Buffer* out, bint* changed) noexcept nogil:
+    """Writes `text` with quoted-printable undone. False: no memory."""
+    cdef const uint8_t* at = text.ptr
+    cdef const uint8_t* end = at + text.len
+    cdef Py_ssize_t taken
+    changed[0] = False
+    out.len = 0
+    if not reserve(out, text.len):
+        return False
+    while at < end:
+        taken = quoted(at, end, out) if at[0] == c'=' else 0
+        if taken:
+            changed[0] = True
             at += taken
         else:
             out.ptr[out.len] = at[0]

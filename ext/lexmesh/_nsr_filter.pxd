@@ -12,6 +12,7 @@ cdef extern from "nsr_prefilter.h" nogil:
         LM_TRIP_SPACED
         LM_TRIP_BASE64
         LM_TRIP_HEX
+        LM_TRIP_CODES
         LM_TRIP_ALL
         LM_MAX_SPACED
     ctypedef struct lm_trigrams:
@@ -20,7 +21,7 @@ cdef extern from "nsr_prefilter.h" nogil:
     ctypedef struct lm_prefilter_tables:
         lm_trigrams trigrams
         int spaced
-    ctypedef int (*lm_prefilter_fn)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t) noexcept
+    ctypedef int (*lm_prefilter_fn)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t, size_t) noexcept
     ctypedef struct lm_prefilter:
         lm_prefilter_fn run
         lm_prefilter_fn run_short
@@ -49,7 +50,7 @@ cdef class Prefilter:
     cdef bint never                 # there are no patterns: nothing can be found
 
     cdef int trips(self, Span text, bint is_json) noexcept nogil
-    cdef int short_trips(self, Span text, Py_ssize_t json_from) noexcept nogil
+    cdef int short_trips(self, Span text, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil
     cdef bint may_join(self, Span left, Span right) noexcept nogil
     cdef bint may_join_in_json(self, Span text) noexcept nogil
     cdef _add_trigram(self, list sets, int bucket)

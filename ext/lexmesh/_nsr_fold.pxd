@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from lexmesh._buffer cimport Buffer
 from lexmesh._span cimport Span
 
 cdef extern from "nsr_fold_tables.h" nogil:
@@ -14,6 +15,7 @@ cdef extern from "text.h" nogil:
 cdef enum:
     LETTERS = 36        # a-z, then 0-9
     SPACE = 36          # how a pattern writes the place between two of its words
+    MIN_SPACED = 3      # fewer letters set apart are not taken for a word
 
 cdef enum Flag:
     UPPER = 1
@@ -41,6 +43,8 @@ cdef bint symbolic_as_separators(const Symbols* text, Symbols* out) noexcept nog
 cdef bint spaced_letters(const Symbols* text, Symbols* out, bint* whole) noexcept nogil
 cdef Py_ssize_t tag_text(Span text, uint8_t* out) noexcept nogil
 cdef Py_ssize_t override_text(Span text, uint8_t* out) noexcept nogil
+cdef bint plain_text(Span text, Buffer* out, bint* changed) noexcept nogil
+cdef Py_ssize_t skip_blank(Span text) noexcept nogil
 cdef void free_symbols(Symbols* symbols) noexcept nogil
 
 

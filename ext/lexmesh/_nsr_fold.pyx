@@ -8,6 +8,7 @@ are kept, a symbol is the set of letters that it can be read as.
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
 from libc.string cimport memcpy
 
+from lexmesh._buffer cimport append, reserve
 from lexmesh._span cimport span
 
 cdef extern from "text.h" nogil:
@@ -35,7 +36,6 @@ cdef enum:              # lm_fold_pages' numbers below LM_FOLD_FIRST_ENTRY
 cdef enum:
     MAX_EXPANSION = 8   # symbols of one character
     MAX_GAP = 7         # separators between letters that are set apart (f-o-r-c-e, f - o - r, e • _ • c)
-    MIN_SPACED = 3      # fewer letters set apart are not taken for a word
     INVALID = 0xFFFD
 
 
@@ -249,3 +249,73 @@ cdef Py_ssize_t override_text(Span text, uint8_t* out) noexcept nogil:
         write_reversed(text.ptr + begin, text.len - begin, out + length)
         length += text.len - begin
     return length
+
+
+cdef inline uint8_t plain_letter(uint64_t mask, int flags) noexcept nogil:
+    """The ASCII letter or digit that a symbol is most plainly."""
+    cdef int letter = 26 if mask >> 26 else 0
+    while not mask >> letter & 1:
+        letter += 1
+    if letter >= 26:
+        return <uint8_t>(c'0' + letter - 26)
+    return <uint8_t>((c'A' if flags & UPPER else c'a') + letter)
+
+
+cdef inline Py_ssize_t put_plain(uint32_t point, Buffer* out) noexcept nogil:
+    """Writes the ASCII that a character stands for; returns -1 for one that stands for itself."""
+    cdef lm_fold_entry letters
+    cdef int entry, i
+    if 0xFF01 <= point <= 0xFF5E:       # fullwidth forms of ASCII
+        out.ptr[out.len] = <uint8_t>(point - 0xFEE0)
+        out.len += 1
+        return 1
+    entry = lookup(point)
+    if entry == IS_IGNORED or entry == IS_TAG or entry == IS_OVERRIDE:
+        return 0
+    if entry < LM_FOLD_FIRST_ENTRY:
+        return -1
+    letters = lm_fold_entries[entry - LM_FOLD_FIRST_ENTRY]
+    for i in range(letters.count):
+        out.ptr[out.len] = plain_letter(lm_fold_masks[letters.first + i], letters.flags)
+        out.len += 1
+    return letters.count
+
+
+cdef bint plain_text(Span text, Buffer* out, bint* changed) noexcept nogil:
+    """Writes `text` with lookalikes as the ASCII that they pass for and without what is to be ignored.
+
+    A word is found without it; an encoding needs its very letters. False: no memory.
+    """
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t step
+    cdef uint32_t point
+    changed[0] = False
+    out.len = 0
+    if not reserve(out, text.len * MAX_EXPANSION // 2 + MAX_EXPANSION):     # such a character has two bytes or more
+        return False
+    while at < text.len:
+        point = character(text.ptr + at, text.len - at, &step)
+        if point >= 0x80 and put_plain(point, out) >= 0:
+            changed[0] = True
+        else:
+            append(out, text.ptr + at, step)
+        at += step
+    return True
+
+
+cdef Py_ssize_t skip_blank(Span text) noexcept nogil:
+    """The bytes at the beginning that show nothing: spaces of any kind, control characters, byte order marks."""
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t step
+    cdef int entry
+    while at < text.len:
+        if text.ptr[at] < 0x80:
+            if text.ptr[at] > 0x20:
+                return at
+            at += 1
+            continue
+        entry = lookup(character(text.ptr + at, text.len - at, &step))
+        if entry >= LM_FOLD_FIRST_ENTRY or entry == IS_OTHER:
+            return at
+        at += step
+    return at

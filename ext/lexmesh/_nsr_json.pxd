@@ -24,4 +24,16 @@ cdef struct Token:
 
 cdef void next_token(const uint8_t** cursor, const uint8_t* end, Token* token) noexcept nogil
 cdef bint unescape_string(Span raw, Buffer* out) noexcept nogil
-cdef bint is_json_like(Span text) noexcept nogil
+cdef bint is_json_string(Span text, Token* token) noexcept nogil
+cdef bint is_json_after_blanks(Span text) noexcept nogil
+
+
+cdef inline bint is_json_like(Span text) noexcept nogil:
+    """Whether a text begins like a JSON object, array or string, whatever blanks stand before it."""
+    cdef uint8_t first
+    if text.len == 0:
+        return False
+    first = text.ptr[0]
+    if 0x20 < first < 0x80:
+        return first == c'{' or first == c'[' or first == c'"'
+    return is_json_after_blanks(text)

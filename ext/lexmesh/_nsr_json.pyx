@@ -3,15 +3,24 @@
 from lexmesh._buffer cimport reserve
 from lexmesh._nsr_ascii cimport hex_digits, is_space, put_point, valid_point
 from lexmesh._nsr_escape cimport low_surrogate
+from lexmesh._nsr_fold cimport skip_blank
 from lexmesh._span cimport span
 
 
-cdef bint is_json_like(Span text) noexcept nogil:
-    """Whether a string begins like a JSON object or array."""
-    cdef Py_ssize_t at = 0
-    while at < text.len and is_space(text.ptr[at]):
-        at += 1
-    return at < text.len and (text.ptr[at] == c'{' or text.ptr[at] == c'[')
+cdef bint is_json_after_blanks(Span text) noexcept nogil:
+    cdef Py_ssize_t at = skip_blank(text)
+    return at < text.len and text.ptr[at] < 0x80 and is_json_like(span(text.ptr + at, text.len - at))
+
+
+cdef bint is_json_string(Span text, Token* token) noexcept nogil:
+    """Whether a text is one JSON string, and which."""
+    cdef Py_ssize_t at = skip_blank(text)
+    cdef const uint8_t* cursor = text.ptr + at
+    cdef const uint8_t* end = text.ptr + text.len
+    if at >= text.len or cursor[0] != c'"':
+        return False
+    next_token(&cursor, end, token)
+    return token.kind == STRING and skip_blank(span(cursor, end - cursor)) == end - cursor
 
 
 cdef inline void string_token(const uint8_t** cursor, const uint8_t* end, Token* token) noexcept nogil:

@@ -1,9 +1,9 @@
 """The prefilter over a whole message."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from lexmesh._buffer cimport Buffer
-from lexmesh._envelope cimport Envelope, PayloadKind
+from lexmesh._envelope cimport Envelope, PayloadKind, parse_id
 from lexmesh._nsr_filter cimport Prefilter
 from lexmesh._nsr_payload cimport PayloadScanner
 from lexmesh._span cimport Span
@@ -15,5 +15,12 @@ cdef class MessageFilter(PayloadScanner):
 
     cdef bint is_clean(self, const Envelope* env, bint words, bint* metadata_clean) noexcept nogil
     cdef uint8_t* write_line(self, const Envelope* env, uint8_t* to) noexcept nogil
-    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from) noexcept nogil
+    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil
     cdef bint payload_joins(self, Span payload, PayloadKind kind, bint words) noexcept nogil
+
+
+cdef inline bint is_free_text(Span reply_to) noexcept nogil:
+    """Whether what should be an event's id is none: whatever its sender likes to say."""
+    cdef Span source
+    cdef uint64_t epoch, seq
+    return reply_to.len != 0 and not parse_id(reply_to, &source, &epoch, &seq)

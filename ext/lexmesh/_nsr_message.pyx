@@ -4,9 +4,10 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
 from lexmesh._buffer cimport release, reserve
-from lexmesh._envelope cimport JSON_VALUE, OPAQUE_BYTES, Envelope, Pair, PayloadKind
-from lexmesh._nsr_filter cimport PADDING, Prefilter, lm_may_join, lm_splits
+from lexmesh._envelope cimport JSON_VALUE, Envelope, Pair, PayloadKind
+from lexmesh._nsr_filter cimport LM_TRIP_CODES, PADDING, Prefilter, lm_may_join, lm_splits
 from lexmesh._nsr_json cimport is_json_like
+from lexmesh._nsr_wide cimport wide_forms
 from lexmesh._span cimport Span, span
 
 cdef extern from "nsr_prefilter.h":
@@ -31,9 +32,10 @@ cdef class MessageFilter(PayloadScanner):
         A short payload stands behind the metadata in one text: most messages are decided by one run over that.
         `words`: whether the payload is searched for words. `metadata_clean` is told of the metadata alone.
         """
-        cdef bint unread = env.payload.len == 0 or (env.payload_kind == OPAQUE_BYTES and not words)
+        cdef bint unread = env.payload.len == 0
         cdef Py_ssize_t length = 0
         cdef uint8_t* end
+        cdef uint8_t* whole
         metadata_clean[0] = False
         if not reserve(&self.line, line_room(env)):
             return False
@@ -42,46 +44,61 @@ cdef class MessageFilter(PayloadScanner):
             return False
         length = end - self.line.ptr
         if not unread and length + env.payload.len < SHORT:
-            if (self.clean_line(self.whole_filter, quoted(end, env.payload), length)
+            whole = quoted(end, env.payload)
+            if (self.clean_line(self.whole_filter, whole, length, whole - self.line.ptr if words else length)
                     and not self.payload_joins(env.payload, env.payload_kind, words)):
                 return True
-        metadata_clean[0] = self.clean_line(self.metadata_filter, end, length)
+        metadata_clean[0] = self.clean_line(self.metadata_filter, end, length, length)
         return metadata_clean[0] and unread
 
     cdef uint8_t* write_line(self, const Envelope* env, uint8_t* to) noexcept nogil:
-        """Writes event type and metadata side by side; returns the end, or NULL if a pair is more than two texts."""
+        """Writes event type, metadata and the like side by side.
+
+        Returns:
+            The end, or NULL if a pair is more than two texts.
+        """
         cdef const lm_splits* splits = &self.metadata_filter.splits
         cdef const Pair* pair = env.metadata
         cdef const Pair* end = pair + env.metadata_count
         to = copied(to, env.event_type)
         while pair < end:
-            if may_be_json(pair.key) or may_be_json(pair.value):
+            if is_json_like(pair.key) or is_json_like(pair.value):
                 return NULL
             if pair.key.len and pair.value.len and lm_may_join(
                     splits, pair.key.ptr, <size_t>pair.key.len, pair.value.ptr, <size_t>pair.value.len):
                 return NULL
             to = quoted(quoted(to, pair.key), pair.value)
             pair += 1
+        if env.content_type.len:
+            to = quoted(to, env.content_type)
+        if env.reply_to.len and is_free_text(env.reply_to):
+            to = quoted(to, env.reply_to)
         return to
 
-    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from) noexcept nogil:
-        """Whether the line up to `end` holds nothing; from `json_from` on it is the payload."""
+    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil:
+        """Whether the line up to `end` holds nothing.
+
+        `json_from`: where a payload begins. `codes_to`: where what may hold characters by their numbers ends.
+        """
         cdef Span line = span(self.line.ptr, end - self.line.ptr)
+        cdef int trips
         memset(end, 0, PADDING)
         if line.len < SHORT:
-            return filter.short_trips(line, json_from) == 0
-        return filter.trips(line, False) == 0
+            trips = filter.short_trips(line, json_from, codes_to)
+        else:
+            trips = filter.trips(line, False)
+        return trips == 0 or (trips == <int>LM_TRIP_CODES and not self.holds_codes(span(line.ptr, codes_to)))
 
     cdef bint payload_joins(self, Span payload, PayloadKind kind, bint words) noexcept nogil:
         """Whether a payload without trips may still hold something: parts that make a word together, JSON in text."""
         if kind != JSON_VALUE:
-            return may_be_json(payload)
+            return is_json_like(payload) or wide_forms(payload) != 0
         return words and self.instruction_filter.may_join_in_json(payload)
 
 
 cdef inline Py_ssize_t line_room(const Envelope* env) noexcept nogil:
     """Bytes for the line of a message, a short payload and what is written beyond them."""
-    cdef Py_ssize_t room = env.event_type.len + SHORT + COPY + PADDING
+    cdef Py_ssize_t room = env.event_type.len + env.content_type.len + env.reply_to.len + 2 + SHORT + COPY + PADDING
     cdef Py_ssize_t i
     for i in range(env.metadata_count):
         room += env.metadata[i].key.len + env.metadata[i].value.len + 2
@@ -100,8 +117,3 @@ cdef inline uint8_t* copied(uint8_t* to, Span text) noexcept nogil:
 cdef inline uint8_t* quoted(uint8_t* to, Span text) noexcept nogil:
     to[0] = c'"'
     return copied(to + 1, text)
-
-
-cdef inline bint may_be_json(Span text) noexcept nogil:
-    """Whether a text may be JSON; one that begins with a plain character is none."""
-    return text.len > 0 and (text.ptr[0] <= c' ' or text.ptr[0] | 0x20 == c'{') and is_json_like(text)

@@ -17,6 +17,10 @@ cdef enum Root:
     AT_EVENT_TYPE
     AT_METADATA
     AT_DATA
+    AT_SOURCE_NODE
+    AT_TARGET_NODE
+    AT_REPLY_TO
+    AT_CONTENT_TYPE
 
 
 cdef struct Frame:
@@ -54,6 +58,7 @@ cdef class PayloadScanner(TextScanner):
 
     cdef void note_place(self) noexcept nogil
     cdef bint walk(self, Span json, const Want* key_want, const Want* string_want) noexcept nogil
+    cdef bint numbers_of_array(self, const uint8_t* first, const uint8_t* last, const Want* want) noexcept nogil
     cdef void enter_or_leave(self, int kind) noexcept nogil
     cdef bint walk_key(self, const Token* token, Span rest, const Want* want) noexcept nogil
     cdef bint walk_string(self, const Token* token, const Want* want) noexcept nogil
@@ -62,3 +67,11 @@ cdef class PayloadScanner(TextScanner):
     cdef bint leaf_refused(self, int rule, const Token* token, int level, bint* refused) noexcept nogil
     cdef bint text_refused(self, int rule, Span text, int level, bint* refused) noexcept nogil
     cdef object path_text(self)
+
+
+cdef inline int lowest(uint64_t rules) noexcept nogil:
+    """The first of some rules, which are not none."""
+    cdef int rule = 0
+    while not rules >> rule & 1:
+        rule += 1
+    return rule

@@ -6,6 +6,7 @@ from libc.string cimport memcpy
 
 from lexmesh._buffer cimport release
 from lexmesh._nsr_ascii cimport is_digit, is_space
+from lexmesh._nsr_codes cimport LM_NUMBERS, code_kinds
 from lexmesh._nsr_json cimport (
     CLOSE, COMMA, END, KEY, OPEN_ARRAY, OPEN_OBJECT, SCALAR, STRING, next_token, unescape_string,
 )
@@ -13,6 +14,9 @@ from lexmesh._span cimport span
 
 cdef enum:
     MAX_PART = 64               # characters of a key in a path
+
+
+ROOTS = ("", "event_type", "metadata", "data", "source_node", "target_node", "reply_to", "content_type")
 
 
 cdef class PayloadScanner(TextScanner):
@@ -28,6 +32,7 @@ cdef class PayloadScanner(TextScanner):
         cdef Token token
         cdef int floor = 0          # fewest frames since the joined strings began
         cdef bint in_array
+        cdef const uint8_t* array = NULL        # where the innermost array begins, as long as it holds no other
         self.levels[0].joined.len = 0
         while self.wanted:
             next_token(&cursor, end, &token)
@@ -43,10 +48,27 @@ cdef class PayloadScanner(TextScanner):
                 return False
             elif token.kind == END:
                 return True
+            elif in_array and array != NULL and not self.numbers_of_array(array, cursor - 1, string_want):
+                return False
+            if token.kind == OPEN_ARRAY:
+                array = cursor
+            elif token.kind == OPEN_OBJECT or token.kind == CLOSE:
+                array = NULL
             self.enter_or_leave(token.kind)
             if self.levels[0].joined.len == 0 or self.depth < floor:
                 floor = self.depth
         return True
+
+    cdef bint numbers_of_array(self, const uint8_t* first, const uint8_t* last, const Want* want) noexcept nogil:
+        """Searches what the numbers of an array spell, be they strings or not; its path is that of the array."""
+        cdef Span inside = span(first, last - first)
+        cdef bint fine
+        if not want.words & self.wanted or not code_kinds(inside) & LM_NUMBERS:
+            return True
+        self.depth -= 1
+        fine = self.numbers(inside, want, 0)
+        self.depth += 1
+        return fine
 
     cdef inline void enter_or_leave(self, int kind) noexcept nogil:
         cdef Frame* top
@@ -181,7 +203,7 @@ cdef class PayloadScanner(TextScanner):
         cdef Place* place = &self.place
         cdef Frame* frame
         cdef int i
-        parts = [("", "event_type", "metadata", "data")[<int>place.root]]
+        parts = [ROOTS[<int>place.root]]
         for i in range(place.depth):
             frame = &place.frames[i]
             if frame.is_array:
@@ -207,13 +229,6 @@ cdef str without_escapes(str text):
         if not decoded or not 0xD800 <= ord(decoded[len(decoded) - 1]) <= 0xDBFF:
             return decoded
     return text
-
-
-cdef inline int lowest(uint64_t rules) noexcept nogil:
-    cdef int rule = 0
-    while not rules >> rule & 1:
-        rule += 1
-    return rule
 
 
 cdef inline bint is_zero(Span number) noexcept nogil:

@@ -10,7 +10,7 @@ from lexmesh._span cimport span
 
 from libc.stdint cimport uint8_t
 
-SCOPE_NAMES = ("metadata keys", "metadata values", "event type", "payload keys", "payload strings", "raw bytes")
+SCOPE_NAMES = ("metadata keys", "metadata values", "event type", "payload keys", "payload strings", "raw bytes", "names")
 
 cdef enum:
     MOST_LETTERS = 64       # of one marker

@@ -11,7 +11,7 @@ from lexmesh._nsr_json cimport Token
 from lexmesh._span cimport Span
 
 cdef enum:
-    MAX_LEVELS = 4          # the text itself and three decodings on top of each other
+    MAX_LEVELS = 8          # the text itself and seven decodings on top of each other
 
 
 cdef struct Want:
@@ -25,12 +25,18 @@ cdef struct Want:
 cdef enum Phase:
     IN_METADATA             # and in the event type
     IN_INSTRUCTION          # a payload that is searched for words
+    IN_NAMES                # of nodes
     IN_TELEMETRY            # a payload of which only the keys matter
+    PHASES
 
 
 cdef struct Level:
+    Buffer ascii            # with lookalikes as ASCII
+    Buffer variant          # what tag characters spell, or an override shows
     Buffer unescaped
     Buffer decoded
+    Buffer joined_lines     # an encoding without its line breaks
+    Buffer narrow           # UTF-16 or UTF-32 as UTF-8
     Buffer string           # a JSON string without its escapes
     Symbols joined          # consecutive strings of an array, or a key and its value
     int joined_seen
@@ -38,26 +44,39 @@ cdef struct Level:
 
 cdef class TextScanner:
     cdef Automaton automaton
-    cdef Prefilter metadata_filter, instruction_filter, telemetry_filter
+    cdef Prefilter metadata_filter, instruction_filter, name_filter, telemetry_filter
     cdef Phase phase
+    cdef int shortest[PHASES]               # letters of the shortest pattern of each phase, of those that may be set apart
     cdef Symbols symbols, plain, spaced
-    cdef Buffer variant
-    cdef Level levels[MAX_LEVELS]
+    cdef Buffer codes                       # scratch of has_codes
+    cdef Level levels[MAX_LEVELS + 1]
+    cdef Py_ssize_t work                    # bytes of text that may still be searched in this message
+    cdef bint too_deep                      # something was decoded as often as may be, and could be once more
     cdef uint64_t wanted                    # rules that could still change the verdict
     cdef uint64_t got_keys, got_values      # rules of which the last text was a key or value
 
     cdef void found(self, uint64_t rules) noexcept nogil
     cdef bint key_found(self, uint64_t rules, Span rest, int level) noexcept nogil
     cdef int trips(self, Span text, bint is_json) noexcept nogil
+    cdef bint holds_codes(self, Span text) noexcept nogil
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil
-    cdef bint match(self, Span text, const Want* want) noexcept nogil
-    cdef bint match_variants(self, Span text, const Want* want, int seen) noexcept nogil
+    cdef bint deeper(self, Span text, const Want* want, int level) noexcept nogil
+    cdef bint match(self, Span text, const Want* want, int* seen) noexcept nogil
+    cdef bint variants(self, Span text, const Want* want, int seen, int level) noexcept nogil
     cdef bint match_readings(self, const Want* want, int seen, bint edges) noexcept nogil
     cdef bint match_symbols(self, const Symbols* symbols, const Want* want, bint edges) noexcept nogil
     cdef bint match_spaced(self, const Symbols* symbols, const Want* want) noexcept nogil
+    cdef bint decodings(self, Span text, int trips, const Want* want, int level) noexcept nogil
+    cdef bint as_ascii(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint unescaped(self, Span text, const Want* want, int level) noexcept nogil
+    cdef bint unquoted(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint blobs(self, Span text, Alphabet alphabet, const Want* want, int level) noexcept nogil
+    cdef bint wrapped(self, Span text, Alphabet alphabet, const Want* want, int level) noexcept nogil
     cdef bint blob(self, Span run, Alphabet alphabet, const Want* want, int level) noexcept nogil
+    cdef bint bytes_found(self, Span data, const Want* want, int level) noexcept nogil
+    cdef bint wide(self, Span data, const Want* want, int level) noexcept nogil
+    cdef bint spreads(self, Span text, const Want* want, int level) noexcept nogil
+    cdef bint numbers(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint inner_json(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint inner_key(self, Span key, Span rest, const Want* want, int level) noexcept nogil
     cdef bint string_text(self, const Token* token, int level, Span* out) noexcept nogil

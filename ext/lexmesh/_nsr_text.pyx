@@ -2,35 +2,46 @@
 
 The stages, in order:
 
-0. The prefilter (_nsr_filter) says which of them are needed.
+0. The prefilter (_nsr_filter) says which of them are needed, but for 5 and 8 (nsr_codes.h says that).
 1. `fold` (_nsr_fold): case, NFKC, lookalikes, leetspeak; invisible characters and marks dropped.
-2. `match_variants`: what tag characters spell, and what right-to-left overrides show.
-3. `match_readings`: punctuation that can pass for letters read as either; letters set apart closed up.
+2. `match_readings`: punctuation that can pass for letters read as either; letters set apart closed up.
+3. `variants`: what tag characters spell, and what right-to-left overrides show.
 4. `unescaped` (_nsr_escape): percent signs, HTML entities, backslashes.
-5. `blobs` (_nsr_blob): base64 and hex of plausible text.
-6. `inner_json` (_nsr_json): JSON inside a string, its keys and strings, and those joined.
+5. `unquoted` (_nsr_escape): quoted-printable.
+6. `blobs`, `wrapped` (_nsr_blob): base64, base32 and hex of plausible text, also broken over lines; UTF-16 in them.
+7. `spreads` (_nsr_spread): an encoding whose characters are set apart.
+8. `numbers` (_nsr_codes): characters by their numbers.
+9. `inner_json` (_nsr_json): JSON inside a string, its keys and strings, and those joined.
 
-Stages 4 to 6 make texts again, up to MAX_LEVELS on top of each other. Each is at most as long as its source but for
-a constant, so the work is linear in the message.
+Stages 4 to 8 are done once more for the text with its lookalikes as ASCII (`as_ascii`). Stages 3 to 9 make texts again, up
+to MAX_LEVELS on top of each other. What could be decoded beyond that, or costs more than `work`, is refused.
 """
 
 from libc.stdint cimport uint8_t
 
 from lexmesh._buffer cimport release, reserve
 from lexmesh._nsr_automaton cimport Automaton, Hit, Search, begin, crosses_edge, is_whole, is_word
-from lexmesh._nsr_blob cimport BASE64, BASE64_URL, HEX, decode_run, is_plausible, next_run
-from lexmesh._nsr_escape cimport unescape_text
+from lexmesh._nsr_blob cimport BASE32, BASE64, BASE64_URL, HEX, decode_run, is_plausible, next_run, next_wrapped
+from lexmesh._nsr_codes cimport (
+    HEX_CODES, LM_EQUALS, LM_NUMBERS, OCTAL_CODES, Base, code_kinds, has_codes, next_codes, printable_part,
+)
+from lexmesh._nsr_escape cimport unescape_quoted, unescape_text
 from lexmesh._nsr_filter cimport (
     LM_TRIP_ALL, LM_TRIP_BASE64, LM_TRIP_ESCAPE, LM_TRIP_HEX, LM_TRIP_HIGH, LM_TRIP_SPACED, LM_TRIP_WORD,
 )
 from lexmesh._nsr_fold cimport (
-    SEEN_OVERRIDE, SEEN_SYMBOLIC, SEEN_TAG, fold, free_symbols, override_text, spaced_letters, symbolic_as_separators,
-    tag_text,
+    SEEN_OVERRIDE, SEEN_SYMBOLIC, SEEN_TAG, fold, free_symbols, override_text, plain_text, skip_blank, spaced_letters,
+    symbolic_as_separators, tag_text,
 )
 from lexmesh._nsr_json cimport (
-    CLOSE, COMMA, END, KEY, OPEN_ARRAY, OPEN_OBJECT, SCALAR, STRING, is_json_like, next_token, unescape_string,
+    CLOSE, COMMA, END, KEY, OPEN_ARRAY, OPEN_OBJECT, SCALAR, STRING, is_json_like, is_json_string, next_token, unescape_string,
 )
+from lexmesh._nsr_spread cimport MAX_PERIOD, MIN_CLOSE, MIN_PERIOD, next_spread
+from lexmesh._nsr_wide cimport Wide, from_wide, wide_forms
 from lexmesh._span cimport span
+
+cdef enum:
+    CALL_COST = 16          # bytes of `work` that every text costs beside its own
 
 
 cdef class TextScanner:
@@ -41,10 +52,14 @@ cdef class TextScanner:
         free_symbols(&self.symbols)
         free_symbols(&self.plain)
         free_symbols(&self.spaced)
-        release(&self.variant)
-        for i in range(MAX_LEVELS):
+        release(&self.codes)
+        for i in range(MAX_LEVELS + 1):
+            release(&self.levels[i].ascii)
+            release(&self.levels[i].variant)
             release(&self.levels[i].unescaped)
             release(&self.levels[i].decoded)
+            release(&self.levels[i].joined_lines)
+            release(&self.levels[i].narrow)
             release(&self.levels[i].string)
             free_symbols(&self.levels[i].joined)
 
@@ -61,55 +76,58 @@ cdef class TextScanner:
             return self.metadata_filter.trips(text, is_json)
         if self.phase == IN_INSTRUCTION:
             return self.instruction_filter.trips(text, is_json)
+        if self.phase == IN_NAMES:
+            return self.name_filter.trips(text, is_json)
         return self.telemetry_filter.trips(text, is_json)
 
+    cdef bint holds_codes(self, Span text) noexcept nogil:
+        """Whether a text may be quoted-printable or holds characters by their numbers; True also without memory."""
+        cdef int kinds = code_kinds(text)
+        if kinds & LM_EQUALS:
+            return True
+        return kinds != 0 and (not reserve(&self.codes, text.len) or has_codes(text, &self.codes))
+
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil:
-        """Searches a text and all that it decodes to. False: no memory."""
+        """Searches a text and all that it decodes to. False: no memory, or too much work."""
         cdef int trips
+        cdef int seen = 0
         if text.len == 0 or not (want.words | want.keys | want.values | want.inner_keys) & self.wanted:
             return True
+        self.work -= text.len + CALL_COST
+        if self.work < 0:
+            return False
         # The prefilter knows no values.
         trips = <int>LM_TRIP_ALL if want.values else self.trips(text, False)
-        if trips & (LM_TRIP_WORD | LM_TRIP_HIGH | LM_TRIP_SPACED) and not self.match(text, want):
+        if trips & (LM_TRIP_WORD | LM_TRIP_HIGH | LM_TRIP_SPACED) and not self.match(text, want, &seen):
             return False
-        if level + 1 == MAX_LEVELS:
+        if seen & (SEEN_TAG | SEEN_OVERRIDE) and not self.variants(text, want, seen, level):
+            return False
+        return (self.decodings(text, trips, want, level)
+                and (not trips & LM_TRIP_HIGH or self.as_ascii(text, want, level))
+                and self.inner_json(text, want, level))
+
+    cdef bint deeper(self, Span text, const Want* want, int level) noexcept nogil:
+        """Searches what a text of `level` decodes to."""
+        if text.len and level + 1 == MAX_LEVELS:
+            self.too_deep = True
             return True
-        if trips & LM_TRIP_ESCAPE and not self.unescaped(text, want, level):
-            return False
-        if trips & LM_TRIP_BASE64 and not (self.blobs(text, BASE64, want, level)
-                                           and self.blobs(text, BASE64_URL, want, level)):
-            return False
-        if trips & LM_TRIP_HEX and not self.blobs(text, HEX, want, level):
-            return False
-        return self.inner_json(text, want, level)
+        return self.text(text, want, level + 1)
 
     # -- readings of the same text -----------------------------------------------------------------------------------
 
-    cdef bint match(self, Span text, const Want* want) noexcept nogil:
-        cdef int seen = 0
+    cdef bint match(self, Span text, const Want* want, int* seen) noexcept nogil:
         self.symbols.len = 0
-        if not fold(text, &self.symbols, &seen) or not self.match_readings(want, seen, False):
-            return False
-        return seen & (SEEN_TAG | SEEN_OVERRIDE) == 0 or self.match_variants(text, want, seen)
+        return fold(text, &self.symbols, seen) and self.match_readings(want, seen[0], False)
 
-    cdef bint match_variants(self, Span text, const Want* want, int seen) noexcept nogil:
+    cdef bint variants(self, Span text, const Want* want, int seen, int level) noexcept nogil:
         """What tag characters spell, and the order that overrides show."""
-        cdef int ignored = 0
-        self.variant.len = 0
-        if not reserve(&self.variant, text.len):
+        cdef Buffer* out = &self.levels[level].variant
+        out.len = 0
+        if not reserve(out, text.len):
             return False
-        if seen & SEEN_TAG:
-            self.symbols.len = 0
-            if not fold(span(self.variant.ptr, tag_text(text, self.variant.ptr)), &self.symbols, &ignored):
-                return False
-            if not self.match_readings(want, SEEN_SYMBOLIC, False):
-                return False
-        if seen & SEEN_OVERRIDE:
-            self.symbols.len = 0
-            if not fold(span(self.variant.ptr, override_text(text, self.variant.ptr)), &self.symbols, &ignored):
-                return False
-            return self.match_readings(want, SEEN_SYMBOLIC, False)
-        return True
+        if seen & SEEN_TAG and not self.deeper(span(out.ptr, tag_text(text, out.ptr)), want, level):
+            return False
+        return not seen & SEEN_OVERRIDE or self.deeper(span(out.ptr, override_text(text, out.ptr)), want, level)
 
     cdef bint match_readings(self, const Want* want, int seen, bint edges) noexcept nogil:
         """Matches `self.symbols`, with letterlike punctuation read as letters and then as punctuation."""
@@ -153,12 +171,49 @@ cdef class TextScanner:
 
     # -- decodings ---------------------------------------------------------------------------------------------------
 
+    cdef bint decodings(self, Span text, int trips, const Want* want, int level) noexcept nogil:
+        cdef int codes = code_kinds(text) if want.words & self.wanted else 0
+        cdef Token token
+        # the escapes of a JSON string are undone with it
+        if trips & LM_TRIP_ESCAPE and not is_json_string(text, &token) and not self.unescaped(text, want, level):
+            return False
+        if codes & LM_EQUALS and not self.unquoted(text, want, level):
+            return False
+        if trips & LM_TRIP_BASE64 and not (
+                self.blobs(text, BASE64, want, level) and self.blobs(text, BASE64_URL, want, level)
+                and self.blobs(text, BASE32, want, level) and self.wrapped(text, BASE64, want, level)):
+            return False
+        if trips & LM_TRIP_HEX and not (self.blobs(text, HEX, want, level) and self.wrapped(text, HEX, want, level)):
+            return False
+        if trips & LM_TRIP_SPACED and not self.spreads(text, want, level):
+            return False
+        return not codes & LM_NUMBERS or self.numbers(text, want, level)
+
+    cdef bint as_ascii(self, Span text, const Want* want, int level) noexcept nogil:
+        """Decodes a text once more with its lookalikes as ASCII and without invisible characters."""
+        cdef Buffer* out = &self.levels[level].ascii
+        cdef bint changed
+        cdef Span ascii
+        if not plain_text(text, out, &changed):
+            return False
+        ascii = span(out.ptr, out.len)
+        return not changed or (
+            self.decodings(ascii, <int>LM_TRIP_ALL if want.values else self.trips(ascii, False), want, level)
+            and self.inner_json(ascii, want, level))
+
     cdef bint unescaped(self, Span text, const Want* want, int level) noexcept nogil:
         cdef Buffer* out = &self.levels[level].unescaped
         cdef bint changed
         if not unescape_text(text, out, &changed):
             return False
-        return not changed or self.text(span(out.ptr, out.len), want, level + 1)
+        return not changed or self.deeper(span(out.ptr, out.len), want, level)
+
+    cdef bint unquoted(self, Span text, const Want* want, int level) noexcept nogil:
+        cdef Buffer* out = &self.levels[level].unescaped
+        cdef bint changed
+        if not unescape_quoted(text, out, &changed):
+            return False
+        return not changed or self.deeper(span(out.ptr, out.len), want, level)
 
     cdef bint blobs(self, Span text, Alphabet alphabet, const Want* want, int level) noexcept nogil:
         """Decodes each run of the alphabet; hex of odd length from its second digit too."""
@@ -171,11 +226,78 @@ cdef class TextScanner:
                 return False
         return True
 
+    cdef bint wrapped(self, Span text, Alphabet alphabet, const Want* want, int level) noexcept nogil:
+        """Decodes what is broken over lines."""
+        cdef Buffer* lines = &self.levels[level].joined_lines
+        cdef Py_ssize_t at = 0
+        lines.len = 0
+        if not reserve(lines, text.len):
+            return False
+        while next_wrapped(text, alphabet, &at, lines):
+            if not self.blob(span(lines.ptr, lines.len), alphabet, want, level):
+                return False
+        return True
+
     cdef bint blob(self, Span run, Alphabet alphabet, const Want* want, int level) noexcept nogil:
         cdef Buffer* out = &self.levels[level].decoded
-        if not decode_run(run, alphabet, out):
+        return decode_run(run, alphabet, out) and self.bytes_found(span(out.ptr, out.len), want, level)
+
+    cdef bint bytes_found(self, Span data, const Want* want, int level) noexcept nogil:
+        """Searches decoded bytes if they look like text."""
+        return self.deeper(data, want, level) if is_plausible(data) else self.wide(data, want, level)
+
+    cdef bint wide(self, Span data, const Want* want, int level) noexcept nogil:
+        """Searches bytes that look like UTF-16 or UTF-32."""
+        cdef Buffer* out = &self.levels[level].narrow
+        cdef int forms = wide_forms(data)
+        cdef int form = 1
+        while form <= forms:
+            if forms & form:
+                if not from_wide(data, <Wide>form, out):
+                    return False
+                if is_plausible(span(out.ptr, out.len)) and not self.deeper(span(out.ptr, out.len), want, level):
+                    return False
+            form <<= 1
+        return True
+
+    cdef bint spreads(self, Span text, const Want* want, int level) noexcept nogil:
+        cdef Buffer* out = &self.levels[level].decoded
+        cdef Py_ssize_t at
+        cdef int period
+        # fewer than the shortest pattern has spell none, and the prefilter need not tell
+        cdef int least = MIN_CLOSE if want.values else max(MIN_CLOSE, self.shortest[<int>self.phase])
+        out.len = 0
+        if not reserve(out, text.len):
             return False
-        return not is_plausible(span(out.ptr, out.len)) or self.text(span(out.ptr, out.len), want, level + 1)
+        for period in range(MIN_PERIOD, MAX_PERIOD + 1):
+            at = 0
+            while next_spread(text, period, least, &at, out):
+                if not self.deeper(span(out.ptr, out.len), want, level):
+                    return False
+        return True
+
+    cdef bint numbers(self, Span text, const Want* want, int level) noexcept nogil:
+        """Searches the words that numbers spell, in each base."""
+        cdef Buffer* out = &self.levels[level].decoded
+        cdef Want inside = want[0]
+        cdef Span data
+        cdef Py_ssize_t at
+        cdef int base
+        inside.keys = inside.values = inside.inner_keys = 0
+        out.len = 0
+        if not reserve(out, text.len):
+            return False
+        for base in range(HEX_CODES, OCTAL_CODES + 1):
+            at = 0
+            while next_codes(text, <Base>base, &at, out):
+                data = span(out.ptr, out.len)
+                if not is_plausible(data):
+                    if not self.wide(data, &inside, level):
+                        return False
+                    data = printable_part(data)
+                if is_plausible(data) and not self.deeper(data, &inside, level):
+                    return False
+        return True
 
     # -- JSON inside a string ----------------------------------------------------------------------------------------
 
@@ -189,11 +311,19 @@ cdef class TextScanner:
         cdef Span string
         if not is_json_like(text):
             return True
+        if is_json_string(text, &token):
+            return self.string_text(&token, level + 1, &string) and self.deeper(string, want, level)
+        cursor += skip_blank(text)
+        if cursor[0] == c'"':
+            return True
         inside.keys = inside.values = 0
         joined.len = 0
         while True:
             next_token(&cursor, end, &token)
             if token.kind == KEY or token.kind == STRING:
+                if level + 1 == MAX_LEVELS:
+                    self.too_deep = True
+                    return True
                 if not self.string_text(&token, level + 1, &string):
                     return False
             if token.kind == STRING:

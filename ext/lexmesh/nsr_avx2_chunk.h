@@ -16,7 +16,7 @@ typedef struct {
 } lm_avx2_space;
 
 typedef struct {
-    __m256i first, second, kinds, highs, trigrams, hex_rows; /* as in lm_avx2_state */
+    __m256i first, second, kinds, highs, trigrams, hex_rows, equals; /* as in lm_avx2_state */
 } lm_avx2_seen;
 
 LM_AVX2 void lm_avx2_fill_half(lm_avx2_state *s, const uint8_t *ptr, uint8_t *kinds, uint8_t *buckets) {
@@ -24,6 +24,7 @@ LM_AVX2 void lm_avx2_fill_half(lm_avx2_state *s, const uint8_t *ptr, uint8_t *ki
     __m256i top = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15));
     __m256i kind = lm_both(s->class_low, s->class_high, bytes, top);
     s->highs = _mm256_or_si256(s->highs, bytes);
+    s->equals = _mm256_or_si256(s->equals, _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('=')));
     s->kinds = _mm256_or_si256(s->kinds, kind);
     _mm256_store_si256((__m256i *)kinds, kind);
     _mm256_store_si256((__m256i *)buckets, lm_both(s->low[0], s->high[0], bytes, top));
@@ -66,6 +67,7 @@ lm_avx2_chunk_of(lm_job *job, const lm_trigrams *tables, lm_avx2_seen *seen, con
     seen->kinds = _mm256_or_si256(seen->kinds, s.kinds);
     seen->trigrams = _mm256_or_si256(seen->trigrams, s.trigrams);
     seen->hex_rows = _mm256_or_si256(seen->hex_rows, s.hex_rows);
+    seen->equals = _mm256_or_si256(seen->equals, s.equals);
     space.alnum[3] = before->alnum;
     space.alone[3] = before->alone;
     for (size_t i = 4; i < LM_CHUNK + 4; i++) space.alone[i] = lm_alone(space.alnum[i], space.alnum[i - 1]);
@@ -79,7 +81,7 @@ lm_avx2_chunk_of(lm_job *job, const lm_trigrams *tables, lm_avx2_seen *seen, con
  * function gets a copy, and `s` can stay in registers. */
 LM_AVX2 void lm_avx2_chunk(lm_job *job, const lm_trigrams *tables, lm_avx2_state *s, const uint8_t *ptr, uint8_t *kinds,
                            size_t base, lm_letters *before) {
-    lm_avx2_seen seen = {s->first, s->second, s->kinds, s->highs, s->trigrams, s->hex_rows};
+    lm_avx2_seen seen = {s->first, s->second, s->kinds, s->highs, s->trigrams, s->hex_rows, s->equals};
     lm_letters letters = *before;
     lm_avx2_chunk_of(job, tables, &seen, ptr, kinds, base, &letters);
     s->first = seen.first;
@@ -88,6 +90,7 @@ LM_AVX2 void lm_avx2_chunk(lm_job *job, const lm_trigrams *tables, lm_avx2_state
     s->highs = seen.highs;
     s->trigrams = seen.trigrams;
     s->hex_rows = seen.hex_rows;
+    s->equals = seen.equals;
     *before = letters;
 }
 

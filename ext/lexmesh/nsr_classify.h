@@ -46,7 +46,7 @@ enum { LM_IS_DIGIT = 0, LM_IS_HEX = 0x40, LM_IS_ALNUM = 0x70, LM_IS_LETTERLIKE =
 
 /* What was seen in some blocks. */
 typedef struct {
-    int kinds, high, trigram;
+    int kinds, high, trigram, equals;
     int hex_row; /* four hex digits at an address of the block that is a multiple of four: any eight in a row have them */
 } lm_seen;
 
@@ -84,6 +84,7 @@ static inline void lm_scalar_classify(lm_scalar_state *s, const uint8_t *ptr, ui
         kinds[i] = lm_class_of(c);
         s->seen.kinds |= kinds[i];
         s->seen.high |= c & 0x80;
+        s->seen.equals |= c == '=';
         s->seen.trigram |= s->first_before & s->second & lm_bucket(s->tables, 2, c);
         s->first_before = s->first;
         s->first = lm_bucket(s->tables, 0, c);
@@ -115,7 +116,7 @@ static inline lm_seen lm_scalar_end(lm_scalar_state *s) {
 typedef struct {
     __m256i low[3], high[3], class_low, class_high;
     __m256i first, second; /* buckets of the 32 bytes before */
-    __m256i kinds, highs, trigrams, hex_rows;
+    __m256i kinds, highs, trigrams, hex_rows, equals;
 } lm_avx2_state;
 
 LM_AVX2 __m256i lm_twice(const uint8_t *table) {
@@ -137,7 +138,7 @@ LM_AVX2 void lm_avx2_begin(const lm_trigrams *t, lm_avx2_state *s) {
     s->class_high = lm_twice(lm_class_high);
     s->first = lm_both(s->low[0], s->high[0], zero, zero);
     s->second = lm_both(s->low[1], s->high[1], zero, zero);
-    s->kinds = s->highs = s->trigrams = s->hex_rows = zero;
+    s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = zero;
 }
 
 LM_AVX2 __m256i lm_hex_rows(__m256i kinds) {
@@ -156,6 +157,7 @@ LM_AVX2 void lm_avx2_half(lm_avx2_state *s, const uint8_t *ptr, uint8_t *to) {
     s->second = second;
     s->trigrams = _mm256_or_si256(s->trigrams, _mm256_and_si256(_mm256_and_si256(two_before, one_before), third));
     s->highs = _mm256_or_si256(s->highs, bytes);
+    s->equals = _mm256_or_si256(s->equals, _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('=')));
     s->kinds = _mm256_or_si256(s->kinds, kinds);
     s->hex_rows = _mm256_or_si256(s->hex_rows, lm_hex_rows(kinds));
     _mm256_store_si256((__m256i *)to, kinds);
@@ -173,6 +175,13 @@ LM_AVX2 uint64_t lm_avx2_mask(const uint8_t *kinds, int bits, int add) {
     return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
 }
 
+LM_AVX2 uint64_t lm_avx2_stops(const uint8_t *ptr) {
+    __m256i stop = _mm256_set1_epi8('.');
+    __m256i low = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)ptr), stop);
+    __m256i high = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(ptr + 32)), stop);
+    return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
 LM_AVX2 lm_seen lm_avx2_end(lm_avx2_state *s) {
     lm_seen seen;
     __m128i kinds = _mm_or_si128(_mm256_castsi256_si128(s->kinds), _mm256_extracti128_si256(s->kinds, 1));
@@ -183,7 +192,8 @@ LM_AVX2 lm_seen lm_avx2_end(lm_avx2_state *s) {
     seen.high = _mm256_movemask_epi8(s->highs) != 0;
     seen.trigram = !_mm256_testz_si256(s->trigrams, s->trigrams);
     seen.hex_row = !_mm256_testz_si256(s->hex_rows, s->hex_rows);
-    s->kinds = s->highs = s->trigrams = s->hex_rows = _mm256_setzero_si256();
+    seen.equals = !_mm256_testz_si256(s->equals, s->equals);
+    s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = _mm256_setzero_si256();
     return seen;
 }
 
@@ -192,7 +202,7 @@ LM_AVX2 lm_seen lm_avx2_end(lm_avx2_state *s) {
 typedef struct {
     __m128i low[3], high[3], class_low, class_high;
     __m128i first, second; /* buckets of the 16 bytes before */
-    __m128i kinds, highs, trigrams, hex_rows;
+    __m128i kinds, highs, trigrams, hex_rows, equals;
 } lm_ssse3_state;
 
 LM_SSSE3 __m128i lm_both128(__m128i low, __m128i high, __m128i bytes, __m128i top) {
@@ -209,7 +219,7 @@ LM_SSSE3 void lm_ssse3_begin(const lm_trigrams *t, lm_ssse3_state *s) {
     s->class_high = _mm_loadu_si128((const __m128i *)lm_class_high);
     s->first = lm_both128(s->low[0], s->high[0], zero, zero);
     s->second = lm_both128(s->low[1], s->high[1], zero, zero);
-    s->kinds = s->highs = s->trigrams = s->hex_rows = zero;
+    s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = zero;
 }
 
 LM_SSSE3 __m128i lm_hex_rows128(__m128i kinds) {
@@ -228,6 +238,7 @@ LM_SSSE3 void lm_ssse3_classify(lm_ssse3_state *s, const uint8_t *ptr, uint8_t *
         s->second = second;
         s->trigrams = _mm_or_si128(s->trigrams, _mm_and_si128(before, third));
         s->highs = _mm_or_si128(s->highs, bytes);
+        s->equals = _mm_or_si128(s->equals, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('=')));
         s->kinds = _mm_or_si128(s->kinds, kinds);
         s->hex_rows = _mm_or_si128(s->hex_rows, lm_hex_rows128(kinds));
         _mm_store_si128((__m128i *)(to + at), kinds);
@@ -253,7 +264,8 @@ LM_SSSE3 lm_seen lm_ssse3_end(lm_ssse3_state *s) {
     seen.high = _mm_movemask_epi8(s->highs) != 0;
     seen.trigram = _mm_movemask_epi8(_mm_cmpeq_epi8(s->trigrams, _mm_setzero_si128())) != 0xFFFF;
     seen.hex_row = _mm_movemask_epi8(s->hex_rows) != 0;
-    s->kinds = s->highs = s->trigrams = s->hex_rows = _mm_setzero_si128();
+    seen.equals = _mm_movemask_epi8(s->equals) != 0;
+    s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = _mm_setzero_si128();
     return seen;
 }
 
@@ -262,7 +274,7 @@ LM_SSSE3 lm_seen lm_ssse3_end(lm_ssse3_state *s) {
 typedef struct {
     uint8x16_t low[3], high[3], class_low, class_high;
     uint8x16_t first, second; /* buckets of the 16 bytes before */
-    uint8x16_t kinds, highs, trigrams;
+    uint8x16_t kinds, highs, trigrams, equals;
     uint32x4_t hex_rows;
 } lm_neon_state;
 
@@ -280,7 +292,7 @@ static inline void lm_neon_begin(const lm_trigrams *t, lm_neon_state *s) {
     s->class_high = vld1q_u8(lm_class_high);
     s->first = lm_neon_both(s->low[0], s->high[0], zero, zero);
     s->second = lm_neon_both(s->low[1], s->high[1], zero, zero);
-    s->kinds = s->highs = s->trigrams = zero;
+    s->kinds = s->highs = s->trigrams = s->equals = zero;
     s->hex_rows = vdupq_n_u32(0);
 }
 
@@ -296,6 +308,7 @@ static inline void lm_neon_classify(lm_neon_state *s, const uint8_t *ptr, uint8_
         s->second = second;
         s->trigrams = vorrq_u8(s->trigrams, vandq_u8(before, third));
         s->highs = vorrq_u8(s->highs, bytes);
+        s->equals = vorrq_u8(s->equals, vceqq_u8(bytes, vdupq_n_u8('=')));
         s->kinds = vorrq_u8(s->kinds, kinds);
         uint8x16_t hex = vcgeq_u8(kinds, vdupq_n_u8(LM_A_TO_F));
         s->hex_rows = vorrq_u32(s->hex_rows, vceqq_u32(vreinterpretq_u32_u8(hex), vdupq_n_u32(0xFFFFFFFFu)));
@@ -325,7 +338,8 @@ static inline lm_seen lm_neon_end(lm_neon_state *s) {
     seen.high = vmaxvq_u8(s->highs) >= 0x80;
     seen.trigram = vmaxvq_u8(s->trigrams) != 0;
     seen.hex_row = vmaxvq_u32(s->hex_rows) != 0;
-    s->kinds = s->highs = s->trigrams = vdupq_n_u8(0);
+    seen.equals = vmaxvq_u8(s->equals) != 0;
+    s->kinds = s->highs = s->trigrams = s->equals = vdupq_n_u8(0);
     s->hex_rows = vdupq_n_u32(0);
     return seen;
 }

@@ -45,8 +45,8 @@ LM_RARE void lm_look_for_escapes(lm_job *job, const uint8_t *ptr, size_t blocks)
 #include "nsr_prefilter_body.h"
 #endif
 
-/* Of a text, of which `quotes_from` on is raw JSON. Returns LM_TRIP_ bits. */
-typedef int (*lm_prefilter_fn)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from);
+/* Of a text, of which `quotes_from` on is raw JSON; numbers are looked for up to `codes_to`. Returns LM_TRIP_ bits. */
+typedef int (*lm_prefilter_fn)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from, size_t codes_to);
 
 /* `run` for any text, `run_short` for one of less than 64 * LM_SHORT bytes that 64 zeros follow. */
 typedef struct {

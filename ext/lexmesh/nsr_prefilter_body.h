@@ -7,6 +7,11 @@
 #define LM_NAME2(a, b, c) a##b##c
 #define LM_NAME1(a, b, c) LM_NAME2(a, b, c)
 #define LM_OF(what) LM_NAME1(lm_, LM_SET, what)
+#if defined(LM_CHUNKS)
+#define LM_STOPS(ptr) LM_OF(_stops)(ptr)
+#else
+#define LM_STOPS(ptr) lm_any_of((ptr), '.', '.', '.', '.')
+#endif
 #define LM_MASK(block, add) LM_OF(_mask)((block), 0xFF, (add))
 
 /* Letters that stand alone, where punctuation that can pass for a letter is one. */
@@ -57,9 +62,18 @@ LM_TARGET static inline void LM_OF(_blocks)(lm_job *job, LM_OF(_state) *state, c
     before->alone = alone_before;
 }
 
+/* Looks for numbers near each other among the first bytes. */
+LM_TARGET static inline void LM_OF(_numbers)(lm_job *job, lm_numbers *before, const uint8_t *kinds, const uint8_t *ptr,
+                                             size_t length) {
+    for (size_t at = 0; at < length; at += 64) {
+        uint64_t within = length - at < 64 ? ((uint64_t)1 << (length - at)) - 1 : ~(uint64_t)0;
+        if (lm_numbers_near(before, LM_MASK(kinds + at, LM_IS_DIGIT) & within, LM_STOPS(ptr + at))) job->trips |= LM_TRIP_CODES;
+    }
+}
+
 /* A short text that zeros follow: one chunk, and nothing to carry over to another. */
 LM_TARGET static int LM_OF(_prefilter_short)(const lm_prefilter_tables *t, const uint8_t *text, size_t length,
-                                             size_t quotes_from) {
+                                             size_t quotes_from, size_t codes_to) {
     lm_job job = {text, length, quotes_from, t->spaced, 0};
     LM_OF(_state) state;
     LM_ALIGNED uint8_t space[64 * (LM_SHORT + 1)];
@@ -71,6 +85,11 @@ LM_TARGET static int LM_OF(_prefilter_short)(const lm_prefilter_tables *t, const
     lm_seen seen = LM_OF(_end)(&state);
     if (seen.high) job.trips |= LM_TRIP_HIGH;
     if (seen.trigram) job.trips |= LM_TRIP_WORD;
+    if (seen.equals) job.trips |= LM_TRIP_CODES;
+    if (seen.kinds & LM_DIGIT) {
+        lm_numbers numbers = {0, 0, 0};
+        LM_OF(_numbers)(&job, &numbers, space + 64, text, codes_to);
+    }
     if (!(seen.kinds & (LM_SIGNS | LM_CAPITALS)) && !((seen.kinds & LM_DIGIT) && seen.hex_row)) return job.trips;
     memset(space, 0, 64);
     if (seen.kinds & LM_SIGNS) lm_look_for_escapes(&job, text, blocks);
@@ -80,7 +99,7 @@ LM_TARGET static int LM_OF(_prefilter_short)(const lm_prefilter_tables *t, const
     return job.trips;
 }
 
-LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8_t *text, size_t length, size_t quotes_from) {
+LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8_t *text, size_t length, size_t quotes_from, size_t codes_to) {
     lm_job job = {text, length, quotes_from, t->spaced, 0};
     LM_OF(_state) state;
     LM_ALIGNED uint8_t space[64 * (LM_CHUNK + 1)];
@@ -88,6 +107,7 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
     uint8_t *kinds = space + 64;
     lm_open_run open = {0, 0, 0};
     lm_letters letters = {0, 0};
+    lm_numbers numbers = {0, 0, 0};
     int letterlike_before = 0, digit_before = 0, row_before = 0;
     LM_OF(_begin)(&t->trigrams, &state);
     memset(space, 0, 64);
@@ -111,6 +131,11 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
         int letterlike = seen.kinds & (LM_SIGNS | LM_CAPITALS), digit = seen.kinds & LM_DIGIT;
         if (seen.high) job.trips |= LM_TRIP_HIGH;
         if (seen.trigram) job.trips |= LM_TRIP_WORD;
+        if (seen.equals) job.trips |= LM_TRIP_CODES;
+        if ((seen.kinds & LM_DIGIT) && base < codes_to && !(job.trips & LM_TRIP_CODES))
+            LM_OF(_numbers)(&job, &numbers, kinds, ptr, 64 * blocks < codes_to - base ? 64 * blocks : codes_to - base);
+        else
+            numbers.digit = numbers.stop = numbers.start = 0;
         if (seen.kinds & LM_SIGNS) lm_look_for_escapes(&job, ptr, blocks);
         if (letterlike | letterlike_before) LM_OF(_letterlike)(&job, kinds, ptr, blocks, base);
         if ((digit | digit_before) && (seen.hex_row | row_before)) LM_OF(_hex)(&job, kinds, blocks, base);
@@ -127,6 +152,7 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
 }
 
 #undef LM_MASK
+#undef LM_STOPS
 #undef LM_OF
 #undef LM_NAME1
 #undef LM_NAME2

@@ -14,8 +14,11 @@ enum {
     LM_TRIP_SPACED = 8, /* letters that stand alone, a few separators apart */
     LM_TRIP_BASE64 = 16,
     LM_TRIP_HEX = 32,
-    LM_TRIP_ALL = 63
+    LM_TRIP_CODES = 64, /* characters by their numbers; an equals sign, as in quoted-printable */
+    LM_TRIP_ALL = 127
 };
+
+enum { LM_NUMBERS_NEAR = 40 /* bytes from the start of one number to the next, if both are characters */ };
 
 enum { LM_SPACED_GAP = 8, LM_MAX_SPACED = 32, LM_MIN_BASE64 = 6, LM_MIN_HEX = 8 };
 
@@ -207,6 +210,24 @@ LM_RARE void lm_look_for_hex_around(lm_job *job, lm_hex_block now, lm_hex_block 
     lm_hex_block none = {0, 0}, last = {before.digit & edge, before.hex & edge};
     if (base && last.hex) lm_look_for_hex(job, last, none, base - 64);
     lm_look_for_hex(job, now, before, base);
+}
+
+/* -- numbers ------------------------------------------------------------------------------------------------------- */
+
+/* Of the block before: its digits, its full stops, where its numbers start. */
+typedef struct {
+    uint64_t digit, stop, start;
+} lm_numbers;
+
+/* Whether two numbers may start near each other; what stands behind a full stop is a fraction or part of an address. */
+static inline int lm_numbers_near(lm_numbers *before, uint64_t digit, uint64_t stop) {
+    uint64_t start = digit & ~lm_shifted(digit, before->digit, 1) & ~lm_shifted(stop, before->stop, 1);
+    int near = (start & (start - 1)) != 0;
+    near |= (before->start >> (64 - LM_NUMBERS_NEAR)) != 0 && (start << (64 - LM_NUMBERS_NEAR)) != 0;
+    before->digit = digit;
+    before->stop = stop;
+    before->start = start;
+    return near;
 }
 
 #endif

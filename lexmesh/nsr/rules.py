@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["SCOPES", "RuleSpec"]
 
-SCOPES = ("metadata keys", "metadata values", "event type", "payload keys", "payload strings", "raw bytes")
+SCOPES = ("metadata keys", "metadata values", "event type", "payload keys", "payload strings", "raw bytes", "names")
 
 
 @dataclass(frozen=True, slots=True)

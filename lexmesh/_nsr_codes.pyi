@@ -1,0 +1,3 @@
+"""Characters by their numbers: `66 6f 72`, `0x66, 0x6f`, `102,111,114`, `146 157`, `U+0066`."""
+
+def may_hold_codes(text: bytes) -> bool: ...
