@@ -21,10 +21,9 @@ cdef extern from "nsr_prefilter.h" nogil:
     ctypedef struct lm_prefilter_tables:
         lm_trigrams trigrams
         int spaced
-    ctypedef int (*lm_prefilter_fn)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t, size_t) noexcept
     ctypedef struct lm_prefilter:
-        lm_prefilter_fn run
-        lm_prefilter_fn run_short
+        int (*run)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t) noexcept nogil
+        int (*run_short)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t, size_t) noexcept nogil
     lm_prefilter lm_choose_prefilter(int most) noexcept
     enum:
         LM_SHORT

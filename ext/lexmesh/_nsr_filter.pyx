@@ -147,8 +147,7 @@ cdef class Prefilter:
         """
         if self.never:
             return 0
-        return self.chosen.run(&self.tables, text.ptr, <size_t>text.len, 0 if is_json else <size_t>text.len,
-                               <size_t>text.len)
+        return self.chosen.run(&self.tables, text.ptr, <size_t>text.len, 0 if is_json else <size_t>text.len)
 
     cdef int short_trips(self, Span text, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil:
         """The same for a text of less than 64 * LM_SHORT bytes with PADDING zeros after it, raw JSON from `json_from` on.

@@ -12,7 +12,8 @@ enum { LM_CHUNK = 64 /* blocks */, LM_ROW = 64 * LM_CHUNK + 32 };
 /* Buckets by place, each row 32 bytes into its own space: those of the two bytes before stand there. */
 typedef struct {
     LM_ALIGNED uint8_t bucket[3][LM_ROW];
-    LM_ALIGNED uint64_t alnum[LM_CHUNK + 4], alone[LM_CHUNK + 4], close[LM_CHUNK];
+    LM_ALIGNED uint64_t alnum[LM_CHUNK + 4], alone[LM_CHUNK + 4];
+    LM_ALIGNED uint64_t digit[LM_CHUNK + 4], stop[LM_CHUNK + 4], start[LM_CHUNK + 4];
 } lm_avx2_space;
 
 typedef struct {
@@ -37,6 +38,8 @@ LM_AVX2 void lm_avx2_fill(lm_avx2_state *s, const uint8_t *ptr, uint8_t *kinds, 
         lm_avx2_fill_half(s, ptr + 64 * i, kinds + 64 * i, space->bucket[0] + 32 + 64 * i);
         lm_avx2_fill_half(s, ptr + 64 * i + 32, kinds + 64 * i + 32, space->bucket[0] + 64 + 64 * i);
         space->alnum[4 + i] = lm_avx2_mask(kinds + 64 * i, 0xFF, LM_IS_ALNUM);
+        space->digit[4 + i] = lm_avx2_mask(kinds + 64 * i, 0xFF, LM_IS_DIGIT);
+        space->stop[4 + i] = lm_avx2_stops(ptr + 64 * i);
     }
 }
 
@@ -50,12 +53,36 @@ LM_AVX2 void lm_avx2_find(lm_avx2_state *s, const uint8_t *kinds, const lm_avx2_
     }
 }
 
+LM_AVX2 uint64_t lm_avx2_lone_letters(lm_avx2_space *space, const lm_letters *before) {
+    uint64_t any = 0;
+    space->alnum[3] = before->alnum;
+    space->alone[3] = before->alone;
+    for (size_t i = 4; i < LM_CHUNK + 4; i++) space->alone[i] = lm_alone(space->alnum[i], space->alnum[i - 1]);
+    for (size_t i = 4; i < LM_CHUNK + 4; i++) any |= lm_close_together(space->alone[i], space->alone[i - 1]);
+    return any;
+}
+
+/* As lm_numbers_near, of all blocks at once. */
+LM_AVX2 uint64_t lm_avx2_numbers_of(lm_avx2_space *space, lm_numbers *before) {
+    uint64_t any = 0;
+    space->digit[3] = before->digit;
+    space->stop[3] = before->stop;
+    space->start[3] = before->start;
+    for (size_t i = 4; i < LM_CHUNK + 4; i++)
+        space->start[i] = lm_starts(space->digit[i], space->digit[i - 1], space->stop[i], space->stop[i - 1]);
+    for (size_t i = 4; i < LM_CHUNK + 4; i++) any |= lm_near(space->start[i], space->start[i - 1]);
+    before->digit = space->digit[LM_CHUNK + 3];
+    before->stop = space->stop[LM_CHUNK + 3];
+    before->start = space->start[LM_CHUNK + 3];
+    return any;
+}
+
 __attribute__((target("avx2,bmi"), noinline)) static void
 lm_avx2_chunk_of(lm_job *job, const lm_trigrams *tables, lm_avx2_seen *seen, const uint8_t *ptr, uint8_t *kinds, size_t base,
-                 lm_letters *before) {
+                 lm_letters *before, lm_numbers *numbers) {
     lm_avx2_state s;
     lm_avx2_space space;
-    uint64_t any = 0;
+    uint64_t any, alone_before = before->alone;
     lm_avx2_begin(tables, &s);
     _mm256_store_si256((__m256i *)space.bucket[0], seen->first);
     _mm256_store_si256((__m256i *)space.bucket[1], seen->second);
@@ -68,22 +95,21 @@ lm_avx2_chunk_of(lm_job *job, const lm_trigrams *tables, lm_avx2_seen *seen, con
     seen->trigrams = _mm256_or_si256(seen->trigrams, s.trigrams);
     seen->hex_rows = _mm256_or_si256(seen->hex_rows, s.hex_rows);
     seen->equals = _mm256_or_si256(seen->equals, s.equals);
-    space.alnum[3] = before->alnum;
-    space.alone[3] = before->alone;
-    for (size_t i = 4; i < LM_CHUNK + 4; i++) space.alone[i] = lm_alone(space.alnum[i], space.alnum[i - 1]);
-    for (size_t i = 4; i < LM_CHUNK + 4; i++) any |= space.close[i - 4] = lm_close_together(space.alone[i], space.alone[i - 1]);
+    any = lm_avx2_lone_letters(&space, before);
+    if (lm_avx2_numbers_of(&space, numbers)) job->trips |= LM_TRIP_CODES;
     before->alnum = space.alnum[LM_CHUNK + 3];
     before->alone = space.alone[LM_CHUNK + 3];
-    if (any) lm_follow_all(job, space.close, LM_CHUNK, base);
+    if (any) lm_follow_all(job, space.alone + 4, alone_before, LM_CHUNK, base);
 }
 
 /* Leaves `s` as lm_avx2_classify of the same blocks would. What a pointer leads to has to be in memory, so the other
  * function gets a copy, and `s` can stay in registers. */
 LM_AVX2 void lm_avx2_chunk(lm_job *job, const lm_trigrams *tables, lm_avx2_state *s, const uint8_t *ptr, uint8_t *kinds,
-                           size_t base, lm_letters *before) {
+                           size_t base, lm_letters *before, lm_numbers *numbers) {
+    lm_numbers near = *numbers;
     lm_avx2_seen seen = {s->first, s->second, s->kinds, s->highs, s->trigrams, s->hex_rows, s->equals};
     lm_letters letters = *before;
-    lm_avx2_chunk_of(job, tables, &seen, ptr, kinds, base, &letters);
+    lm_avx2_chunk_of(job, tables, &seen, ptr, kinds, base, &letters, &near);
     s->first = seen.first;
     s->second = seen.second;
     s->kinds = seen.kinds;
@@ -92,6 +118,7 @@ LM_AVX2 void lm_avx2_chunk(lm_job *job, const lm_trigrams *tables, lm_avx2_state
     s->hex_rows = seen.hex_rows;
     s->equals = seen.equals;
     *before = letters;
+    *numbers = near;
 }
 
 #endif

@@ -45,12 +45,11 @@ LM_RARE void lm_look_for_escapes(lm_job *job, const uint8_t *ptr, size_t blocks)
 #include "nsr_prefilter_body.h"
 #endif
 
-/* Of a text, of which `quotes_from` on is raw JSON; numbers are looked for up to `codes_to`. Returns LM_TRIP_ bits. */
-typedef int (*lm_prefilter_fn)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from, size_t codes_to);
-
-/* `run` for any text, `run_short` for one of less than 64 * LM_SHORT bytes that 64 zeros follow. */
+/* For any text, of which `quotes_from` on is raw JSON; and for one of less than 64 * LM_SHORT bytes that 64 zeros follow,
+ * of which only what stands before `codes_to` is searched for numbers. Both return LM_TRIP_ bits. */
 typedef struct {
-    lm_prefilter_fn run, run_short;
+    int (*run)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from);
+    int (*run_short)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from, size_t codes_to);
 } lm_prefilter;
 
 /* The fastest implementation that this processor has; `most` caps it: 0 scalar, 1 128 bits, 2 whatever there is. */

@@ -63,12 +63,18 @@ LM_TARGET static inline void LM_OF(_blocks)(lm_job *job, LM_OF(_state) *state, c
 }
 
 /* Looks for numbers near each other among the first bytes. */
-LM_TARGET static inline void LM_OF(_numbers)(lm_job *job, lm_numbers *before, const uint8_t *kinds, const uint8_t *ptr,
+LM_TARGET static inline void LM_OF(_numbers)(lm_job *job, lm_numbers *numbers, const uint8_t *kinds, const uint8_t *ptr,
                                              size_t length) {
-    for (size_t at = 0; at < length; at += 64) {
-        uint64_t within = length - at < 64 ? ((uint64_t)1 << (length - at)) - 1 : ~(uint64_t)0;
-        if (lm_numbers_near(before, LM_MASK(kinds + at, LM_IS_DIGIT) & within, LM_STOPS(ptr + at))) job->trips |= LM_TRIP_CODES;
+    lm_numbers before = *numbers;
+    uint64_t near = 0;
+    size_t at = 0;
+    for (; length - at >= 64; at += 64) near |= lm_numbers_near(&before, LM_MASK(kinds + at, LM_IS_DIGIT), LM_STOPS(ptr + at));
+    if (at < length) {
+        uint64_t within = ((uint64_t)1 << (length - at)) - 1;
+        near |= lm_numbers_near(&before, LM_MASK(kinds + at, LM_IS_DIGIT) & within, LM_STOPS(ptr + at));
     }
+    if (near) job->trips |= LM_TRIP_CODES;
+    *numbers = before;
 }
 
 /* A short text that zeros follow: one chunk, and nothing to carry over to another. */
@@ -99,7 +105,7 @@ LM_TARGET static int LM_OF(_prefilter_short)(const lm_prefilter_tables *t, const
     return job.trips;
 }
 
-LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8_t *text, size_t length, size_t quotes_from, size_t codes_to) {
+LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8_t *text, size_t length, size_t quotes_from) {
     lm_job job = {text, length, quotes_from, t->spaced, 0};
     LM_OF(_state) state;
     LM_ALIGNED uint8_t space[64 * (LM_CHUNK + 1)];
@@ -121,9 +127,10 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
             blocks = 1;
         }
         if (blocks > LM_CHUNK) blocks = LM_CHUNK;
+        int counted = 0; /* the numbers */
 #if defined(LM_CHUNKS)
-        if (blocks == LM_CHUNK)
-            LM_OF(_chunk)(&job, &t->trigrams, &state, ptr, kinds, base, &letters);
+        if ((counted = blocks == LM_CHUNK))
+            LM_OF(_chunk)(&job, &t->trigrams, &state, ptr, kinds, base, &letters, &numbers);
         else
 #endif
             LM_OF(_blocks)(&job, &state, ptr, kinds, blocks, base, &letters);
@@ -132,9 +139,9 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
         if (seen.high) job.trips |= LM_TRIP_HIGH;
         if (seen.trigram) job.trips |= LM_TRIP_WORD;
         if (seen.equals) job.trips |= LM_TRIP_CODES;
-        if ((seen.kinds & LM_DIGIT) && base < codes_to && !(job.trips & LM_TRIP_CODES))
-            LM_OF(_numbers)(&job, &numbers, kinds, ptr, 64 * blocks < codes_to - base ? 64 * blocks : codes_to - base);
-        else
+        if (!counted && digit)
+            LM_OF(_numbers)(&job, &numbers, kinds, ptr, 64 * blocks);
+        else if (!digit)
             numbers.digit = numbers.stop = numbers.start = 0;
         if (seen.kinds & LM_SIGNS) lm_look_for_escapes(&job, ptr, blocks);
         if (letterlike | letterlike_before) LM_OF(_letterlike)(&job, kinds, ptr, blocks, base);

@@ -135,9 +135,12 @@ LM_RARE void lm_follow_letters(lm_job *job, uint64_t close, size_t base) {
     }
 }
 
-LM_RARE void lm_follow_all(lm_job *job, const uint64_t *close, size_t blocks, size_t base) {
-    for (size_t i = 0; i < blocks && !(job->trips & LM_TRIP_SPACED); i++)
-        if (close[i]) lm_follow_letters(job, close[i], base + 64 * i);
+LM_RARE void lm_follow_all(lm_job *job, const uint64_t *alone, uint64_t before, size_t blocks, size_t base) {
+    for (size_t i = 0; i < blocks && !(job->trips & LM_TRIP_SPACED); i++) {
+        uint64_t close = lm_close_together(alone[i], before);
+        if (close) lm_follow_letters(job, close, base + 64 * i);
+        before = alone[i];
+    }
 }
 
 /* -- runs ---------------------------------------------------------------------------------------------------------- */
@@ -219,11 +222,18 @@ typedef struct {
     uint64_t digit, stop, start;
 } lm_numbers;
 
-/* Whether two numbers may start near each other; what stands behind a full stop is a fraction or part of an address. */
-static inline int lm_numbers_near(lm_numbers *before, uint64_t digit, uint64_t stop) {
-    uint64_t start = digit & ~lm_shifted(digit, before->digit, 1) & ~lm_shifted(stop, before->stop, 1);
-    int near = (start & (start - 1)) != 0;
-    near |= (before->start >> (64 - LM_NUMBERS_NEAR)) != 0 && (start << (64 - LM_NUMBERS_NEAR)) != 0;
+/* Where numbers start; what stands behind a full stop is a fraction, or part of an address. */
+static inline uint64_t lm_starts(uint64_t digit, uint64_t digit_before, uint64_t stop, uint64_t stop_before) {
+    return digit & ~lm_shifted(digit, digit_before, 1) & ~lm_shifted(stop, stop_before, 1);
+}
+
+/* Not zero if two numbers may start near each other. */
+static inline uint64_t lm_near(uint64_t start, uint64_t start_before) {
+    return (start & (start - 1)) | (start_before >> (64 - LM_NUMBERS_NEAR) ? start << (64 - LM_NUMBERS_NEAR) : 0);
+}
+
+static inline uint64_t lm_numbers_near(lm_numbers *before, uint64_t digit, uint64_t stop) {
+    uint64_t start = lm_starts(digit, before->digit, stop, before->stop), near = lm_near(start, before->start);
     before->digit = digit;
     before->stop = stop;
     before->start = start;
