@@ -219,7 +219,7 @@ def test_a_stage_is_run_in_metadata_too(stage: str) -> None:
 
 
 def test_a_capital_and_a_digit_may_be_far_apart() -> None:
-    """The run of base64 has its capital in one block and its digit in another."""
+    """The run of base64 has its capital in one block and its digit in another; a word before it has a capital too."""
     for gap in (2, 3, 61, 62, 63, 64, 65, 127, 128, 200):
         for first, last in ("A5", "5A"):
             body = ("b+c/d" * 60)[:gap]
