@@ -28,7 +28,7 @@ def test_no_disguise_gets_through(policy: NsrPolicy, group: str) -> None:
 
 def test_most_pairs_of_disguises_are_caught(policy: NsrPolicy) -> None:
     rate, lost = pair_rate(policy, 3_000)
-    assert rate > 0.75, lost.most_common(10)
+    assert rate > 0.93, lost.most_common(10)
 
 
 @pytest.mark.parametrize("group", HONEST)

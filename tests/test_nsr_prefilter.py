@@ -26,6 +26,7 @@ pytestmark = pytest.mark.core
 WIDTHS = (0, 1, 2)
 CALM = "bamboo in a dim nook, on a hill: a bud "  # trips nothing today
 EDGES = (*range(60, 70), *range(124, 132), 191, 192, 193, 256)
+ONE_CAPITAL = ("thank", "plank")  # base64 of these has one capital and no digit
 DIGITS_ONLY = ("spit", "rightist", "asphyxia")  # hex of these has no letter
 
 
@@ -34,7 +35,7 @@ def rules() -> tuple[RuleSpec, ...]:
         RuleSpec(
             "words",
             scope=("metadata keys", "metadata values", "payload keys", "payload strings"),
-            markers=(*MARKERS, *DIGITS_ONLY),
+            markers=(*MARKERS, *DIGITS_ONLY, *ONE_CAPITAL),
         ),
     )
 
@@ -121,6 +122,13 @@ def base64_by_digit(pick: random.Random) -> Iterator[str]:
             yield run
 
 
+def base64_by_one_capital(pick: random.Random) -> Iterator[str]:
+    for marker in ONE_CAPITAL:
+        run = base64.b64encode(marker.encode()).decode().rstrip("=")
+        assert len(re.findall("[A-Z0-9]", run)) == 1
+        yield run
+
+
 def hex_runs(pick: random.Random) -> Iterator[str]:
     for marker in ("harm", "force", "exploits"):
         for text in (marker, "to " + marker, marker.upper() + "."):
@@ -157,7 +165,7 @@ STAGES = {
     stage.__name__: stage
     for stage in (
         plain_words, symbolic_words, high_bytes, escapes, spaced, spaced_symbols,
-        base64_runs, base64_by_digit, hex_runs, hex_of_digits, by_number, quoted,
+        base64_runs, base64_by_digit, base64_by_one_capital, hex_runs, hex_of_digits, by_number, quoted,
     )
 }  # fmt: skip
 
@@ -211,7 +219,7 @@ def test_a_stage_is_run_in_metadata_too(stage: str) -> None:
 
 
 def test_a_capital_and_a_digit_may_be_far_apart() -> None:
-    """The run of base64 has its capital in one block and its digit in another."""
+    """The run of base64 has its capital in one block and its digit in another; a word before it has a capital too."""
     for gap in (2, 3, 61, 62, 63, 64, 65, 127, 128, 200):
         for first, last in ("A5", "5A"):
             body = ("b+c/d" * 60)[:gap]
