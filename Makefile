@@ -58,7 +58,7 @@ soak: $(VENV)/.dev ## the tests that take minutes, left out of `make test`
 	$(BIN)/pytest -m soak $(ARGS)
 
 clean: ## remove what the other targets made, .venv too
-	rm -rf build dist *.egg-info $(VENV) .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf build dist *.egg-info $(VENV) .mypy_cache .ruff_cache .hypothesis .benchmarks tests/foreign/node_modules
 	find lexmesh ext tests bench -name __pycache__ -prune -exec rm -rf {} +
 	find lexmesh -name '*.so' -delete
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -52,9 +52,15 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 class Running:
     """A command that runs until it is told to end; both outputs are read all the time."""
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None, stdin: Any = subprocess.PIPE) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        command: Sequence[str] = COMMAND,
+        env: dict[str, str] | None = None,
+        stdin: Any = subprocess.PIPE,
+    ) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from raw_ws import eventually
+from requirements import absent
 
 import lexmesh
 
@@ -39,7 +40,7 @@ def peers() -> None:
     """Skips where the peers are not installed; `make bench` installs them."""
     found = subprocess.run(**command("--check"))
     if found.returncode == MISSING:
-        pytest.skip(found.stderr)
+        absent(found.stderr.strip())
 
 
 @pytest.fixture

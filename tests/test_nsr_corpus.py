@@ -5,6 +5,7 @@ from nsr_evasions import ALL_EVASIONS, EVASIONS, MARKERS
 from nsr_honest import HONEST, WORD_LIST
 from nsr_messages import json_line
 from nsr_table import false_alarms, missed, pair_rate
+from requirements import absent
 
 from lexmesh.nsr import NsrPolicy
 
@@ -35,7 +36,7 @@ def test_most_pairs_of_disguises_are_caught(policy: NsrPolicy) -> None:
 def test_honest_text_passes(policy: NsrPolicy, group: str) -> None:
     texts = HONEST[group]()
     if group == "words that hold a marker" and not texts:
-        pytest.skip(f"no {WORD_LIST}: apt-get install wamerican")
+        absent(f"no {WORD_LIST}: apt-get install wamerican")
     assert texts
     assert false_alarms(policy, texts) == []
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMPILED = sorted(path.stem for path in (ROOT / "ext" / "lexmesh").glob("_*.pyx"))
 PYTHON_FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "lexmesh").rglob("*.py"))
 DATA_FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "lexmesh").rglob("*.toml"))
+SDIST_SUFFIXES = {".py", ".pyx", ".pxd", ".h", ".proto", ".js", ".html"}
 NOT_OURS = ["build", "dist", ".*_cache", ".git", ".venv*", ".hypothesis", "*.so", "*.egg-info"]
 IMPORT_ALL = f"import lexmesh, {', '.join(f'lexmesh.{name}' for name in COMPILED)}; print(lexmesh.__file__)"
 
@@ -79,10 +80,11 @@ def test_the_sdist_has_all_that_its_own_tests_need(dist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = ["Makefile", "README.md", "DESIGN.md", "CHANGELOG.md", "LICENSE", "setup.py", ".ci/run", *PYTHON_FILES]
     for top in ("ext", "protos", "tests", "bench"):
-        sources = [path for path in (ROOT / top).rglob("*") if path.suffix in {".py", ".pyx", ".pxd", ".h", ".proto"}]
-        wanted += [str(path.relative_to(ROOT)) for path in sources]
+        sources = [str(path.relative_to(ROOT)) for path in (ROOT / top).rglob("*") if path.suffix in SDIST_SUFFIXES]
+        wanted += [source for source in sources if "node_modules" not in source]
     assert not sorted(set(wanted) - names)
     assert not [name for name in names if name.startswith("build/") or name.endswith((".so", ".pyc"))]
+    assert not [name for name in names if "node_modules" in name]
 
 
 @pytest.mark.soak
