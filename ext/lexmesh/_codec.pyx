@@ -285,7 +285,7 @@ cdef class StreamEvent:
         cdef Span source
         cdef uint64_t epoch = 0
         cdef uint64_t seq = 0
-        cdef Fields fields = Fields()
+        cdef Fields fields = Fields.__new__(Fields)
         if not parse_id(fields.text(value, "id"), &source, &epoch, &seq):
             raise malformed(BAD_ID, 0)
         name = decoded(source)
@@ -320,7 +320,7 @@ cdef class StreamEvent:
 
     def _written(self, int format):
         cdef Envelope env
-        cdef Fields fields = Fields()
+        cdef Fields fields = Fields.__new__(Fields)
         cdef Buffer out
         cdef Status status
         memset(&out, 0, sizeof(Buffer))
