@@ -19,13 +19,14 @@ cdef class Fields:
     cdef list more                      # what does not fit there
     cdef Pair few[FEW_PAIRS]
     cdef Pair* pairs                    # where there are more
-    cdef bint strict                    # the payload is JSON that needs no walk
     cdef int hold(self, object value) except -1
     cdef Span text(self, object value, str name) except *
     cdef int metadata(self, Envelope* env, object value) except -1
     cdef int payload(self, Envelope* env, object data) except -1
 
 
+cdef Span text_of(object value, str name) except *
+cdef bint plain_payload(Envelope* env, object data) except -1
 cdef int encode_fields(Buffer* out, object event_type, object data, object metadata, object source_node,
                        object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
                        unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1

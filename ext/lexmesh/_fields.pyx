@@ -40,6 +40,33 @@ cdef bint has_nan(object value) except *:
     return isinstance(value, (list, tuple)) and any(has_nan(item) for item in value)
 
 
+cdef Span text_of(object value, str name) except *:
+    """A text as the interpreter keeps it, good while the str lives."""
+    cdef Py_ssize_t length = 0
+    cdef const char* ptr
+    if value is None:
+        return span(NULL, 0)
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be str, not {type(value).__name__}")
+    ptr = PyUnicode_AsUTF8AndSize(value, &length)
+    return span(<const uint8_t*>ptr, length)
+
+
+cdef bint plain_payload(Envelope* env, object data) except -1:
+    """Sets a payload of plain data, good until the next one; False for data that is not plain.
+
+    Such a payload is strict JSON by construction and needs no walk.
+    """
+    if written.capacity > MOST_KEPT:
+        release(&written)
+    written.len = 0
+    if not dump(&written, data):
+        return False
+    env.payload_kind = JSON_VALUE
+    env.payload = span(written.ptr, written.len)
+    return True
+
+
 @cython.freelist(8)
 @cython.no_gc
 cdef class Fields:
@@ -62,16 +89,10 @@ cdef class Fields:
         return 0
 
     cdef Span text(self, object value, str name) except *:
-        cdef Py_ssize_t length = 0
-        cdef const char* ptr
-        if value is None:
-            return span(NULL, 0)
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be str, not {type(value).__name__}")
-        ptr = PyUnicode_AsUTF8AndSize(value, &length)
-        if length:
+        cdef Span found = text_of(value, name)
+        if found.len:
             self.hold(value)
-        return span(<const uint8_t*>ptr, length)
+        return found
 
     cdef int metadata(self, Envelope* env, object value) except -1:
         cdef Py_ssize_t i = 0
@@ -103,14 +124,9 @@ cdef class Fields:
             env.payload_kind = OPAQUE_BYTES
             env.content_type = span(<const uint8_t*>"application/octet-stream", 24)
         else:
-            env.payload_kind = JSON_VALUE
-            if written.capacity > MOST_KEPT:
-                release(&written)
-            written.len = 0
-            if dump(&written, data):
-                self.strict = True
-                env.payload = span(written.ptr, written.len)
+            if plain_payload(env, data):
                 return 0
+            env.payload_kind = JSON_VALUE
             data = dumped_by_orjson(data)
         self.hold(data)
         env.payload = span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))

@@ -4,21 +4,17 @@ from lexmesh.errors import DeniedError, NotConnectedError
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memset
 
 from lexmesh._buffer cimport Buffer
-from lexmesh._emit cimport emit_json, emit_proto, put_decimal
-from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PROTO, Envelope
-from lexmesh._fields cimport Fields, describe
+from lexmesh._emit cimport emit_json, emit_proto
+from lexmesh._envelope cimport HAS_TTL, JSON, JSON_VALUE, OPAQUE_BYTES, PROTO, Envelope
+from lexmesh._fields cimport Fields, plain_payload, text_of
+from lexmesh._identity cimport printed_id
 from lexmesh._ledger cimport ROUTED
 from lexmesh._router cimport Subject
 from lexmesh._span cimport OK, Span, Status, span
 from lexmesh._status cimport malformed
-
-cdef extern from "Python.h":
-    object PyUnicode_New(Py_ssize_t length, unsigned int largest)
-    void* PyUnicode_DATA(object text) noexcept
-
 
 cdef class Sender(Backlog):
     """Checks all that a link checks, and needs no link for it: what passes here then finds that there is none.
@@ -32,8 +28,6 @@ cdef class Sender(Backlog):
         self.core = core
         self.format = PROTO if proto else JSON
         self.closed = True
-        self.id_prefix = f"{core.node_id}:{core.origin.epoch}:".encode()
-        self.id_is_ascii = self.id_prefix.isascii()
 
     cdef int check_ready(self) except -1:
         """Raises unless a message may be queued now."""
@@ -55,14 +49,23 @@ cdef class Sender(Backlog):
     cdef str say(self, event_type, data, metadata, target_node, int64_t now, ttl, uint32_t priority, reply_to,
                  uint32_t depth):
         cdef Envelope env
-        cdef Fields fields = Fields.__new__(Fields)
-        if self.core.cause_depth >= 0 and depth == 0:
-            depth = <uint32_t>self.core.cause_depth
-        self.core.now = now
-        describe(&env, fields, event_type, data, metadata, None, target_node, now, self.core.origin.epoch,
-                 self.core.origin.seq + 1, depth, ttl, priority, reply_to)
-        if env.payload_kind == JSON_VALUE and not fields.strict:
-            self._check_json(env.payload)
+        cdef Fields fields = None
+        self._begin(&env, event_type, now)
+        env.target_node = text_of(target_node, "target_node")
+        env.reply_to = text_of(reply_to, "reply_to")
+        env.depth = <uint32_t>self.core.cause_depth if self.core.cause_depth >= 0 and depth == 0 else depth
+        env.priority = priority
+        if ttl is not None:
+            env.ttl_ms = ttl
+            env.has = HAS_TTL
+        if metadata:
+            fields = Fields.__new__(Fields)
+            fields.metadata(&env, metadata)
+        if data is not None and not plain_payload(&env, data):
+            fields = Fields.__new__(Fields) if fields is None else fields
+            fields.payload(&env, data)
+            if env.payload_kind == JSON_VALUE:
+                self._check_json(env.payload)
         return self._publish(&env)
 
     def publish_json(self, event_type, bytes line not None, metadata, int64_t now):
@@ -84,15 +87,33 @@ cdef class Sender(Backlog):
 
     cdef str say_json(self, event_type, bytes line, metadata, int64_t now):
         cdef Envelope env
-        cdef Fields fields = Fields.__new__(Fields)
+        cdef Fields fields
         cdef Span text = span(<const uint8_t*>PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
-        self.core.now = now
         self._check_json(text)      # before it is part of a message, which it might end early
-        describe(&env, fields, event_type, None, metadata, None, None, now, self.core.origin.epoch,
-                 self.core.origin.seq + 1, 0, None, 0, None)
+        self._begin(&env, event_type, now)
+        if metadata:
+            fields = Fields.__new__(Fields)
+            fields.metadata(&env, metadata)
         env.payload = text
         env.payload_kind = JSON_VALUE
         return self._publish(&env)
+
+    cdef int _begin(self, Envelope* env, event_type, int64_t now) except -1:
+        """Describes what all events of this node have; their texts live as long as the caller's arguments."""
+        memset(env, 0, sizeof(Envelope))
+        env.rewrite = True      # there is nothing to splice
+        if event_type is not self.last_type or event_type is None:
+            self.last_type = None
+            self.last_name = span(NULL, 0)
+            self.last_subject = NULL
+            self.last_name = text_of(event_type, "event_type")
+            self.last_type = event_type
+        env.event_type = self.last_name
+        env.source_node = self.core.name_span
+        env.timestamp = self.core.now = now
+        env.epoch = self.core.origin.epoch
+        env.seq = self.core.origin.seq + 1
+        return 0
 
     cdef str _publish(self, Envelope* env):
         """Polices an event of this node, counts it as taken in and routed to this peer, queues it and names its id.
@@ -104,14 +125,13 @@ cdef class Sender(Backlog):
         cdef Subject* subject
         cdef Buffer* out = &self.core.own
         self.core.check_thread()
-        env.source_node = self.core.name_span
         self.encode(env)
         env.raw = span(out.ptr, out.len)    # the scanner's patience grows with it
         if env.payload_kind == OPAQUE_BYTES:
             subject = self.core.decode_own(env.raw, self.format, &decoded)
             self._police_own(&decoded, subject)
         else:
-            subject = self.core.subject_of_own(env)
+            subject = self._subject(env)
             self._police_own(env, subject)
         self.check_ready()
         self.core.origin.seq = env.seq
@@ -123,20 +143,19 @@ cdef class Sender(Backlog):
         subject.tally.offered += 1
         self.pending += 1
         self.queue_own(span(out.ptr, out.len), subject)
-        return self._id(env.seq)
+        return printed_id(self.core.node_id, env.epoch, env.seq)
 
-    cdef str _id(self, uint64_t seq):
-        """The printed id of an event of this node."""
-        cdef uint8_t digits[20]
-        cdef Py_ssize_t count = put_decimal(digits, seq) - digits
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(self.id_prefix)
-        cdef object id
-        if not self.id_is_ascii:
-            return f"{self.core.node_id}:{self.core.origin.epoch}:{seq}"
-        id = PyUnicode_New(length + count, 127)
-        memcpy(PyUnicode_DATA(id), PyBytes_AS_STRING(self.id_prefix), <size_t>length)
-        memcpy(<char*>PyUnicode_DATA(id) + length, digits, <size_t>count)
-        return id
+    cdef Subject* _subject(self, const Envelope* env) except NULL:
+        """The subject of a message of this node's. That of the type published last is known: the very str is kept."""
+        cdef Subject* subject
+        cdef bint is_last = env.event_type.ptr == self.last_name.ptr
+        if (is_last and self.last_subject != NULL and env.target_node.len == 0 and env.reply_to.len == 0
+                and env.raw.len <= self.core.max_published):
+            return self.last_subject
+        subject = self.core.subject_of_own(env)
+        if is_last:
+            self.last_subject = subject
+        return subject
 
     cdef int _check_json(self, Span text) except -1:
         cdef Py_ssize_t at = 0
