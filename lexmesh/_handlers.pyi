@@ -14,7 +14,7 @@ class HandlerEndpoint(Endpoint):
         self,
         core: Core,
         handler: object,
-        call: Callable[[StreamEvent, Endpoint], Any],
+        call: Callable[[StreamEvent, Endpoint], Any] | None,
         on_awaitable: Callable[[Coroutine[Any, Any, Any]], bool] | None,
         on_result: Callable[[Any, StreamEvent, Endpoint], None] | None,
         on_failed: Callable[[HandlerEndpoint, Exception, StreamEvent], None] | None,

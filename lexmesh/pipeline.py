@@ -168,10 +168,15 @@ class StreamPipeline:
             SubjectError: if the subject is not a pattern.
         """
         check_handler(handler)
-        self.subscribe(subject, handler, lambda event, _source: handler(event))
+        self.subscribe(subject, handler, None)
 
-    def subscribe(self, subject: str, handler: object, call: Callable[[StreamEvent, Endpoint], Any]) -> HandlerEndpoint:
-        """Subscribes with a call that also gets the endpoint the event came from; `handler` identifies it."""
+    def subscribe(
+        self, subject: str, handler: object, call: Callable[[StreamEvent, Endpoint], Any] | None
+    ) -> HandlerEndpoint:
+        """Subscribes with a call that also gets the endpoint the event came from; `handler` identifies it.
+
+        Without a call, `handler` itself is called with the event.
+        """
         endpoint = HandlerEndpoint(self.core, handler, call, self._on_awaitable, self._on_result, self._failures.report)
         if str(subject) == DENIED_SUBJECT:
             self._denials.subscribe(endpoint)

@@ -12,6 +12,7 @@ cdef class StreamEvent:
     cdef bint changed           # a field was set or a mutable one was handed out: `raw` may no longer tell the truth
 
     cdef StreamEvent adopt(self, const Envelope* env, Decoder decoder)
+    cdef int read_all(self) except -1
     cdef int fill(self, Envelope* env, Fields fields) except -1
     cdef int detach(self) except -1
 

@@ -6,9 +6,8 @@ import orjson
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from lexmesh._buffer cimport Buffer, release
 from lexmesh._decoder cimport Decoder
@@ -16,16 +15,18 @@ from lexmesh._emit cimport emit_json, emit_proto, is_binary, is_json_data
 from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, Pair
 from lexmesh._envelope cimport check_names, moved, parse_id, within
 from lexmesh._fields cimport Fields, describe
+from lexmesh._identity cimport printed_id
+from lexmesh._names cimport name_at, text_at
 from lexmesh._span cimport BAD_ID, OK, Span, Status, span
 from lexmesh._status cimport malformed
 
+cdef enum:
+    MOST_KEPT = 1048576     # bytes of `encoded` that are kept for the next message
+
 cdef object UNREAD = object()
+cdef Buffer encoded         # the message written last
 cdef object loads = orjson.loads
 cdef Decoder shared_decoder = Decoder()
-
-
-cdef inline str decoded(Span text):
-    return PyUnicode_DecodeUTF8(<const char*>text.ptr, text.len, NULL)
 
 
 cdef inline Span bytes_span(bytes data):
@@ -113,12 +114,16 @@ cdef class StreamEvent:
 
     cdef int detach(self) except -1:
         """Reads every field, then lets the message go: from now on the attributes are the event."""
-        if self.raw is None:
-            return 0
-        self.event_type, self.source_node, self.target_node  # noqa: B018
-        self.data, self.metadata, self.reply_to, self.content_type  # noqa: B018
-        self.changed = True
-        self.raw = None
+        if self.raw is not None:
+            self.read_all()
+            self.changed = True
+            self.raw = None
+        return 0
+
+    cdef int read_all(self) except -1:
+        if self.raw is not None:
+            self.event_type, self.source_node, self.target_node  # noqa: B018
+            self.data, self.metadata, self.reply_to, self.content_type  # noqa: B018
         return 0
 
     cdef int fill(self, Envelope* env, Fields fields) except -1:
@@ -126,16 +131,17 @@ cdef class StreamEvent:
         if self.raw is not None and not self.changed:
             env[0] = self.env
             return 0
-        describe(env, fields, self.event_type, self.data, self.metadata, self.source_node, self.target_node,
+        self.read_all()
+        describe(env, fields, self._event_type, self._data, self._metadata, self._source_node, self._target_node,
                  self.env.timestamp, self.env.epoch, self.env.seq, self.env.depth, self.ttl, self.env.priority,
-                 self.reply_to)
+                 self._reply_to)
         return 0
 
     @property
     def event_type(self):
         """The subject, as plain str."""
         if self._event_type is None:
-            self._event_type = decoded(self.env.event_type)
+            self._event_type = name_at(self.env.event_type)
         return self._event_type
 
     @event_type.setter
@@ -147,7 +153,7 @@ cdef class StreamEvent:
     def source_node(self):
         """Who caused the event."""
         if self._source_node is None:
-            self._source_node = decoded(self.env.source_node)
+            self._source_node = name_at(self.env.source_node)
         return self._source_node
 
     @source_node.setter
@@ -159,7 +165,7 @@ cdef class StreamEvent:
     def target_node(self):
         """The one node it is for; empty for everyone who subscribes."""
         if self._target_node is None:
-            self._target_node = decoded(self.env.target_node)
+            self._target_node = name_at(self.env.target_node)
         return self._target_node
 
     @target_node.setter
@@ -200,7 +206,7 @@ cdef class StreamEvent:
         if self._metadata is None:
             pairs = {}
             for i in range(self.env.metadata_count):
-                pairs[decoded(self.env.metadata[i].key)] = decoded(self.env.metadata[i].value)
+                pairs[name_at(self.env.metadata[i].key)] = text_at(self.env.metadata[i].value)
             self._metadata = pairs
             self.changed = True         # the caller may change it in place
         return self._metadata
@@ -214,7 +220,7 @@ cdef class StreamEvent:
     def reply_to(self):
         """Id of the request that this answers, or empty."""
         if self._reply_to is None:
-            self._reply_to = decoded(self.env.reply_to)
+            self._reply_to = text_at(self.env.reply_to)
         return self._reply_to
 
     @reply_to.setter
@@ -226,7 +232,7 @@ cdef class StreamEvent:
     def content_type(self):
         """The payload's declared media type; empty when it speaks for itself."""
         if self._content_type is None:
-            self._content_type = decoded(self.env.content_type)
+            self._content_type = name_at(self.env.content_type)
         return self._content_type
 
     @property
@@ -276,19 +282,20 @@ cdef class StreamEvent:
     @property
     def id(self):
         """`source:epoch:seq`, or empty while no node has stamped it."""
-        if not self.source_node or not (self.env.epoch or self.env.seq):
+        cdef str source = self._source_node if self._source_node is not None else self.source_node
+        if not source or not (self.env.epoch or self.env.seq):
             return ""
-        return f"{self.source_node}:{self.env.epoch}:{self.env.seq}"
+        return printed_id(source, self.env.epoch, self.env.seq)
 
     @id.setter
     def id(self, str value):
         cdef Span source
         cdef uint64_t epoch = 0
         cdef uint64_t seq = 0
-        cdef Fields fields = Fields()
+        cdef Fields fields = Fields.__new__(Fields)
         if not parse_id(fields.text(value, "id"), &source, &epoch, &seq):
             raise malformed(BAD_ID, 0)
-        name = decoded(source)
+        name = text_at(source)
         if self.source_node and name != self.source_node:
             raise malformed(BAD_ID, 0)
         self.source_node = name
@@ -320,20 +327,18 @@ cdef class StreamEvent:
 
     def _written(self, int format):
         cdef Envelope env
-        cdef Fields fields = Fields()
-        cdef Buffer out
+        cdef Fields fields = Fields.__new__(Fields)
         cdef Status status
-        memset(&out, 0, sizeof(Buffer))
         self.fill(&env, fields)
         status = check_names(&env)
         if status != OK:
             raise malformed(status, 0)
-        if not (emit_proto(&env, &out) if format == PROTO else emit_json(&env, &out)):
+        if encoded.capacity > MOST_KEPT:
+            release(&encoded)
+        encoded.len = 0
+        if not (emit_proto(&env, &encoded) if format == PROTO else emit_json(&env, &encoded)):
             raise MemoryError
-        try:
-            return PyBytes_FromStringAndSize(<const char*>out.ptr, out.len)
-        finally:
-            release(&out)
+        return PyBytes_FromStringAndSize(<const char*>encoded.ptr, encoded.len)
 
     @classmethod
     def from_proto(cls, bytes message not None):

@@ -4,12 +4,16 @@ from math import isfinite
 
 import orjson
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
-from lexmesh._buffer cimport Buffer
+from lexmesh._buffer cimport Buffer, release
+from lexmesh._dump cimport dump
 from lexmesh._emit cimport emit_proto
 from lexmesh._envelope cimport HAS_TTL, JSON_VALUE, OPAQUE_BYTES, Envelope, Pair
 from lexmesh._span cimport BAD_NUMBER, Span, span
@@ -17,8 +21,14 @@ from lexmesh._status cimport malformed
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    bint PyDict_Next(object mapping, Py_ssize_t* at, PyObject** key, PyObject** value) noexcept
+    void Py_XDECREF(PyObject* object)
+
+cdef enum:
+    MOST_KEPT = 1048576     # bytes of `written` that are kept for the next payload
 
 cdef object dumps = orjson.dumps
+cdef Buffer written         # the payload that was described last, until the next one
 
 
 cdef bint has_nan(object value) except *:
@@ -30,37 +40,78 @@ cdef bint has_nan(object value) except *:
     return isinstance(value, (list, tuple)) and any(has_nan(item) for item in value)
 
 
-cdef class Fields:
-    def __cinit__(self):
-        self.held = []
+cdef Span text_of(object value, str name) except *:
+    """A text as the interpreter keeps it, good while the str lives."""
+    cdef Py_ssize_t length = 0
+    cdef const char* ptr
+    if value is None:
+        return span(NULL, 0)
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be str, not {type(value).__name__}")
+    ptr = PyUnicode_AsUTF8AndSize(value, &length)
+    return span(<const uint8_t*>ptr, length)
 
+
+cdef bint plain_payload(Envelope* env, object data) except -1:
+    """Sets a payload of plain data, good until the next one; False for data that is not plain.
+
+    Such a payload is strict JSON by construction and needs no walk.
+    """
+    if written.capacity > MOST_KEPT:
+        release(&written)
+    written.len = 0
+    if not dump(&written, data):
+        return False
+    env.payload_kind = JSON_VALUE
+    env.payload = span(written.ptr, written.len)
+    return True
+
+
+@cython.freelist(8)
+@cython.no_gc
+cdef class Fields:
     def __dealloc__(self):
-        PyMem_RawFree(self.pairs)
+        cdef int i
+        for i in range(self.held_count):
+            Py_XDECREF(self.held[i])
+        if self.pairs != NULL:
+            PyMem_RawFree(self.pairs)
+
+    cdef int hold(self, object value) except -1:
+        if self.held_count < FEW_HELD:
+            Py_INCREF(value)
+            self.held[self.held_count] = <PyObject*>value
+            self.held_count += 1
+        else:
+            if self.more is None:
+                self.more = []
+            self.more.append(value)
+        return 0
 
     cdef Span text(self, object value, str name) except *:
-        cdef Py_ssize_t length = 0
-        cdef const char* ptr
-        if value is None:
-            return span(NULL, 0)
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be str, not {type(value).__name__}")
-        self.held.append(value)
-        ptr = PyUnicode_AsUTF8AndSize(value, &length)
-        return span(<const uint8_t*>ptr, length)
+        cdef Span found = text_of(value, name)
+        if found.len:
+            self.hold(value)
+        return found
 
     cdef int metadata(self, Envelope* env, object value) except -1:
         cdef Py_ssize_t i = 0
+        cdef Py_ssize_t at = 0
+        cdef PyObject* key
+        cdef PyObject* text
         if not value:
             return 0
-        items = list(value.items())     # once: a mapping may tell another length than it yields
-        self.pairs = <Pair*>PyMem_RawMalloc((len(items) + 1) * sizeof(Pair))
-        if self.pairs == NULL:
-            raise MemoryError
-        for key, text in items:
-            self.pairs[i].key = self.text(key, "a metadata key")
-            self.pairs[i].value = self.text(text, "a metadata value")
+        if type(value) is not dict:
+            value = dict(list(value.items()))   # once: a mapping may tell another length than it yields
+        if len(<dict>value) > FEW_PAIRS:
+            self.pairs = <Pair*>PyMem_RawMalloc(<size_t>len(<dict>value) * sizeof(Pair))
+            if self.pairs == NULL:
+                raise MemoryError
+        env.metadata = self.pairs if self.pairs != NULL else self.few
+        while PyDict_Next(value, &at, &key, &text):     # runs no Python code: the dict stays as it is
+            env.metadata[i].key = self.text(<object>key, "a metadata key")
+            env.metadata[i].value = self.text(<object>text, "a metadata value")
             i += 1
-        env.metadata = self.pairs
         env.metadata_count = i
         return 0
 
@@ -73,23 +124,30 @@ cdef class Fields:
             env.payload_kind = OPAQUE_BYTES
             env.content_type = span(<const uint8_t*>"application/octet-stream", 24)
         else:
-            value = data
-            try:
-                data = dumps(value)
-            except TypeError as error:
-                raise TypeError(f"data is neither JSON-able, str nor bytes: {error}") from None
-            if b"null" in data and has_nan(value):      # orjson writes null for NaN
-                raise malformed(BAD_NUMBER, 0)
+            if plain_payload(env, data):
+                return 0
             env.payload_kind = JSON_VALUE
-        self.held.append(data)
+            data = dumped_by_orjson(data)
+        self.hold(data)
         env.payload = span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         return 0
+
+
+cdef bytes dumped_by_orjson(object value):
+    cdef bytes text
+    try:
+        text = dumps(value)
+    except TypeError as error:
+        raise TypeError(f"data is neither JSON-able, str nor bytes: {error}") from None
+    if b"null" in text and has_nan(value):      # orjson writes null for NaN
+        raise malformed(BAD_NUMBER, 0)
+    return text
 
 
 cdef int describe(Envelope* env, Fields fields, object event_type, object data, object metadata, object source_node,
                   object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
                   unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1:
-    """Makes an Envelope of Python values, good while `fields` and the values live."""
+    """Makes an Envelope of Python values, good while `fields` and the values live, and until Python code runs again."""
     memset(env, 0, sizeof(Envelope))
     env.rewrite = True      # there is nothing to splice
     env.event_type = fields.text(event_type, "event_type")
@@ -110,7 +168,7 @@ cdef int encode_fields(Buffer* out, object event_type, object data, object metad
                        unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1:
     """Appends the EventMessage of these fields; the decoder judges it afterwards, like any other."""
     cdef Envelope env
-    cdef Fields fields = Fields()
+    cdef Fields fields = Fields.__new__(Fields)
     describe(&env, fields, event_type, data, metadata, source_node, target_node, timestamp, epoch, seq, depth, ttl,
              priority, reply_to)
     if not emit_proto(&env, out):

@@ -8,7 +8,8 @@ from lexmesh._router cimport Endpoint, Relay, Subject
 cdef class HandlerEndpoint(Endpoint):
     cdef readonly object handler
     cdef Core core
-    cdef object call            # callable(event, source)
+    cdef object call            # callable(event, source), or None
+    cdef object alone           # callable(event)
     cdef object on_awaitable    # callable(coroutine) -> bool
     cdef object on_failed       # callable(endpoint, exception, event)
     cdef object on_result       # callable(result, event, source), for what is not None

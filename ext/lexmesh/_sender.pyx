@@ -3,17 +3,18 @@
 from lexmesh.errors import DeniedError, NotConnectedError
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from lexmesh._buffer cimport Buffer
 from lexmesh._emit cimport emit_json, emit_proto
-from lexmesh._envelope cimport JSON, JSON_VALUE, OPAQUE_BYTES, PROTO, Envelope
-from lexmesh._fields cimport Fields, describe
+from lexmesh._envelope cimport HAS_TTL, JSON, JSON_VALUE, OPAQUE_BYTES, PROTO, Envelope
+from lexmesh._fields cimport Fields, plain_payload, text_of
+from lexmesh._identity cimport printed_id
 from lexmesh._ledger cimport ROUTED
 from lexmesh._router cimport Subject
 from lexmesh._span cimport OK, Span, Status, span
 from lexmesh._status cimport malformed
-
 
 cdef class Sender(Backlog):
     """Checks all that a link checks, and needs no link for it: what passes here then finds that there is none.
@@ -43,18 +44,29 @@ cdef class Sender(Backlog):
             now: milliseconds since 1970-01-01 UTC.
             depth: hops of what caused it, plus one.
         """
+        return self.say(event_type, data, metadata, target_node, now, ttl, priority, reply_to, depth)
+
+    cdef str say(self, event_type, data, metadata, target_node, int64_t now, ttl, uint32_t priority, reply_to,
+                 uint32_t depth):
         cdef Envelope env
-        cdef Fields fields = Fields()
-        cdef uint64_t seq = self.core.origin.seq + 1
-        if self.core.cause_depth >= 0 and depth == 0:
-            depth = self.core.cause_depth
-        self.core.now = now
-        describe(&env, fields, event_type, data, metadata, self.core.node_id or None, target_node, now,
-                 self.core.origin.epoch, seq, depth, ttl, priority, reply_to)
-        if env.payload_kind == JSON_VALUE:
-            self._check_json(env.payload)
-        self._publish(&env)
-        return f"{self.core.node_id}:{self.core.origin.epoch}:{seq}"
+        cdef Fields fields = None
+        self._begin(&env, event_type, now)
+        env.target_node = text_of(target_node, "target_node")
+        env.reply_to = text_of(reply_to, "reply_to")
+        env.depth = <uint32_t>self.core.cause_depth if self.core.cause_depth >= 0 and depth == 0 else depth
+        env.priority = priority
+        if ttl is not None:
+            env.ttl_ms = ttl
+            env.has = HAS_TTL
+        if metadata:
+            fields = Fields.__new__(Fields)
+            fields.metadata(&env, metadata)
+        if data is not None and not plain_payload(&env, data):
+            fields = Fields.__new__(Fields) if fields is None else fields
+            fields.payload(&env, data)
+            if env.payload_kind == JSON_VALUE:
+                self._check_json(env.payload)
+        return self._publish(&env)
 
     def publish_json(self, event_type, bytes line not None, metadata, int64_t now):
         """Sends one event whose data is JSON text.
@@ -71,21 +83,40 @@ cdef class Sender(Backlog):
             DeniedError: if the policy refuses it.
             MalformedError: if the line is not strict JSON.
         """
+        return self.say_json(event_type, line, metadata, now)
+
+    cdef str say_json(self, event_type, bytes line, metadata, int64_t now):
         cdef Envelope env
-        cdef Fields fields = Fields()
+        cdef Fields fields
         cdef Span text = span(<const uint8_t*>PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
-        cdef uint64_t seq = self.core.origin.seq + 1
-        self.core.now = now
         self._check_json(text)      # before it is part of a message, which it might end early
-        describe(&env, fields, event_type, None, metadata, self.core.node_id or None, None, now,
-                 self.core.origin.epoch, seq, 0, None, 0, None)
+        self._begin(&env, event_type, now)
+        if metadata:
+            fields = Fields.__new__(Fields)
+            fields.metadata(&env, metadata)
         env.payload = text
         env.payload_kind = JSON_VALUE
-        self._publish(&env)
-        return f"{self.core.node_id}:{self.core.origin.epoch}:{seq}"
+        return self._publish(&env)
 
-    cdef int _publish(self, Envelope* env) except -1:
-        """Polices an event of this node, counts it as taken in and routed to this peer, and queues it.
+    cdef int _begin(self, Envelope* env, event_type, int64_t now) except -1:
+        """Describes what all events of this node have; their texts live as long as the caller's arguments."""
+        memset(env, 0, sizeof(Envelope))
+        env.rewrite = True      # there is nothing to splice
+        if event_type is not self.last_type or event_type is None:
+            self.last_type = None
+            self.last_name = span(NULL, 0)
+            self.last_subject = NULL
+            self.last_name = text_of(event_type, "event_type")
+            self.last_type = event_type
+        env.event_type = self.last_name
+        env.source_node = self.core.name_span
+        env.timestamp = self.core.now = now
+        env.epoch = self.core.origin.epoch
+        env.seq = self.core.origin.seq + 1
+        return 0
+
+    cdef str _publish(self, Envelope* env):
+        """Polices an event of this node, counts it as taken in and routed to this peer, queues it and names its id.
 
         A JSON payload has been walked by now, so `env` is what a peer's decoder would make of the message. What a peer
         takes bytes for, JSON or text or neither, is its decoder's to say.
@@ -100,7 +131,7 @@ cdef class Sender(Backlog):
             subject = self.core.decode_own(env.raw, self.format, &decoded)
             self._police_own(&decoded, subject)
         else:
-            subject = self.core.subject_of_own(env)
+            subject = self._subject(env)
             self._police_own(env, subject)
         self.check_ready()
         self.core.origin.seq = env.seq
@@ -111,7 +142,20 @@ cdef class Sender(Backlog):
         self.tally.offered += 1
         subject.tally.offered += 1
         self.pending += 1
-        return self.queue_own(span(out.ptr, out.len), subject)
+        self.queue_own(span(out.ptr, out.len), subject)
+        return printed_id(self.core.node_id, env.epoch, env.seq)
+
+    cdef Subject* _subject(self, const Envelope* env) except NULL:
+        """The subject of a message of this node's. That of the type published last is known: the very str is kept."""
+        cdef Subject* subject
+        cdef bint is_last = env.event_type.ptr == self.last_name.ptr
+        if (is_last and self.last_subject != NULL and env.target_node.len == 0 and env.reply_to.len == 0
+                and env.raw.len <= self.core.max_published):
+            return self.last_subject
+        subject = self.core.subject_of_own(env)
+        if is_last:
+            self.last_subject = subject
+        return subject
 
     cdef int _check_json(self, Span text) except -1:
         cdef Py_ssize_t at = 0

@@ -50,8 +50,18 @@ class Connector:
         self._connecting = False
         self._retry: asyncio.Task[None] | None = None
         self._last_epoch = 0
-        self.session: Session | None = None
+        self._session: Session | None = None
         self.connections = 0
+
+    @property
+    def session(self) -> Session | None:
+        """The connection there is now; its client hears of each change."""
+        return self._session
+
+    @session.setter
+    def session(self, session: Session | None) -> None:
+        self._session = session
+        self._client.session_changed(session)
 
     async def connect(self, timeout: float) -> None:
         """Connects once; raises ConnectError or HandshakeError."""

@@ -7,8 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Iterable
 from typing import Any
 
-from lexmesh._handlers import cause_depth
-from lexmesh._sender import Sender
+from lexmesh._publisher import Publisher
 from lexmesh.events import EventType
 
 
@@ -17,74 +16,12 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Publishing(ABC):
-    """The publishing half of a client.
-
-    Attributes:
-        sent: events published.
-    """
-
-    sent = 0
-
-    @property
-    @abstractmethod
-    def _sender(self) -> Sender:
-        """Where events go now."""
+class Publishing(Publisher, ABC):
+    """What a client sends, as fast as its connection takes it."""
 
     @abstractmethod
     async def writable(self) -> None:
         """Waits until the connection takes more."""
-
-    def publish(
-        self,
-        event_type: str,
-        data: Any = None,
-        *,
-        metadata: dict[str, str] | None = None,
-        target_node: str = "",
-        ttl: int | None = None,
-        priority: int = 0,
-        reply_to: str = "",
-    ) -> str:
-        """Polices an event and queues it for the gateway, without waiting.
-
-        Args:
-            event_type, data, metadata, target_node, ttl, priority, reply_to: as in StreamEvent.
-
-        Returns:
-            The event's id.
-
-        Raises:
-            DeniedError: if this node's policy refuses it; it is counted, takes no number and does not leave. The
-                gateway may still deny what passes here: its receipts tell.
-            DisconnectedError: if there is no connection.
-            MalformedError: if the fields do not make a message.
-            TypeError: if a field has the wrong type.
-        """
-        depth = cause_depth.get()
-        id = self._sender.publish(event_type, data, metadata, target_node, now_ms(), ttl, priority, reply_to, depth)
-        self.sent += 1
-        return id
-
-    def publish_json(self, event_type: str, line: bytes, *, metadata: dict[str, str] | None = None) -> str:
-        """Queues an event whose data is JSON text already.
-
-        Args:
-            event_type: the subject.
-            line: one JSON value, UTF-8.
-            metadata: str to str.
-
-        Returns:
-            The event's id.
-
-        Raises:
-            DeniedError: if this node's policy refuses it.
-            DisconnectedError: if there is no connection.
-            MalformedError: if the line is not strict JSON; nothing is sent then.
-        """
-        id = self._sender.publish_json(event_type, line, metadata, now_ms())
-        self.sent += 1
-        return id
 
     async def send_message(self, event_type: str, data: Any = None, **fields: Any) -> str:
         """Queues an event, and waits while the connection takes no more.

@@ -89,6 +89,7 @@ class WebSocketClient(Publishing):
         self._runner = HandlerRunner(self.config.handler_concurrency)
         self._connector = Connector(self, url, subprotocol, reconnect)
         self._unconnected = Sender(self.core, subprotocol == SUBPROTOCOL_PROTO)
+        self.publish_through(self._unconnected)
         self._subjects: dict[str, None] = {}
         self._echo = False
         self._writable = asyncio.Event()
@@ -134,11 +135,6 @@ class WebSocketClient(Publishing):
     @property
     def _session(self) -> Session | None:
         return self._connector.session
-
-    @property
-    def _sender(self) -> Sender:
-        session = self._session
-        return session.outbox if session is not None else self._unconnected
 
     # -- waiting for the gateway ----------------------------------------------------------------------------------
 
@@ -255,6 +251,10 @@ class WebSocketClient(Publishing):
         return {"node_id": self.node_id, "sent": self.sent, **self.pipeline.ledger(links)}
 
     # -- what the session and the connector tell ------------------------------------------------------------------
+
+    def session_changed(self, session: Session | None) -> None:
+        """The connector has another session, or none."""
+        self.publish_through(session.outbox if session is not None else self._unconnected)
 
     def session_opened(self, session: Session) -> None:
         """A connection stands: subscribe again."""

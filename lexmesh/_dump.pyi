@@ -1,0 +1,3 @@
+"""Plain Python values as JSON text, as orjson writes it."""
+
+def dumped(value: object) -> bytes | None: ...

@@ -1,0 +1,1 @@
+"""Ids as text, for the other compiled modules."""

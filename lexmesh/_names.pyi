@@ -1,0 +1,3 @@
+"""Texts of messages as str; the last names are kept."""
+
+def name_of(text: bytes) -> str: ...
