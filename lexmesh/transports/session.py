@@ -15,7 +15,6 @@ from lexmesh._codec import StreamEvent
 from lexmesh._link import Link
 from lexmesh._outbox import Outbox
 from lexmesh.transports.frame_clock import FrameClock
-from lexmesh.transports.resets import ResetWatch, watch_for
 
 if TYPE_CHECKING:
     from lexmesh._pipeline import Core
@@ -92,9 +91,6 @@ class Session:
         self._blocked_by = 0
         self._frames = FrameClock(config.frame_timeout)
         self._opened_at = 0.0
-        self._reset = False
-        self._fd = -1
-        self._reset_watch: ResetWatch | None = None
 
     @property
     def name(self) -> str:
@@ -119,17 +115,10 @@ class Session:
         self.outbox.open(link.transport, self.proto, self.masked, self.epoch)
         self.is_open = True
         self._opened_at = asyncio.get_running_loop().time()
-        underlying = link.transport.underlying_transport
-        self._reset_watch = watch_for(underlying)
-        if self._reset_watch is not None:
-            self._fd = underlying.get_extra_info("socket").fileno()
-            self._reset_watch.add(self._fd, self)
         self.owner.session_opened(self)
 
     def on_disconnected(self, link: Link) -> None:
         """The connection is gone; what still waited is counted as dropped."""
-        if self._reset_watch is not None:
-            self._reset_watch.discard(self._fd)
         if not self.outbox.closed:
             self.outbox.close()
         self.is_open = False
@@ -137,20 +126,6 @@ class Session:
         self._drained.set()
         self.ended.set()
         self.owner.session_closed(self)
-
-    def on_reset(self) -> None:
-        """The peer reset the connection, and the event loop tells nobody else."""
-        self._reset = True
-        asyncio.get_running_loop().call_soon(self._read_rest)
-
-    def _read_rest(self) -> None:
-        """Reads what a peer sent before its reset, a portion a loop turn, and then the reset itself."""
-        if not self.is_open or self._blocked_by:
-            return
-        underlying: Any = self.link.transport.underlying_transport
-        if not underlying.is_closing():
-            underlying._read_ready()
-            asyncio.get_running_loop().call_soon(self._read_rest)
 
     def on_closed_by_peer(self, link: Link, code: int, reason: str) -> None:
         """The peer sent a close frame: answer it with its own code and end (RFC 6455, section 5.5.1)."""
@@ -243,8 +218,6 @@ class Session:
         self._blocked_by -= 1
         if self._blocked_by == 0 and self.is_open and self.link.transport is not None:
             self.link.transport.underlying_transport.resume_reading()
-            if self._reset:
-                self._read_rest()
 
     def unblock(self) -> None:
         """Lets all publishers that waited for this queue go on."""
