@@ -37,6 +37,7 @@ cdef enum:
     BINARY = 2
     MAX_HEADER = 14
     BATCH_BYTES = 65535         # a batch frame closes here: its length then fits the 16-bit form
+    QUIET_BYTES = 1024          # of buffer that an outbox keeps for the next message
     FLUSH_BYTES = 262144        # more than this leaves at once, not at the end of the loop turn
 
 OVERFLOW_POLICIES = ("disconnect", "drop_oldest", "drop_newest", "block")
@@ -262,6 +263,12 @@ cdef class Outbox(Sender):
         if self.record_count == 0:
             self.owner.on_drained()
 
+    def trim(self):
+        """Gives back what a burst left behind, once nothing waits; to be called now and then, not by what delivers."""
+        if self.out.len == 0 and self.out.capacity > QUIET_BYTES:
+            release(&self.out)
+        self._trim_records()
+
     # -- bounds --------------------------------------------------------------------------------------------------
 
     cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except *:
@@ -315,6 +322,11 @@ cdef class Outbox(Sender):
         if congested != self.congested:
             self.congested = congested
             self.owner.on_congestion(congested)
+
+    @property
+    def capacity(self):
+        """Bytes of memory that its buffer takes."""
+        return self.out.capacity
 
     @property
     def queued(self):
