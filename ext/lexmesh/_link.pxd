@@ -34,6 +34,7 @@ cdef class Link(WSListener):
     cdef MemoryBuffer read_buffer   # the frame layer's; None where it cannot be reached
     cdef object protocol            # the frame layer's, which fills that buffer
 
+    cdef int _serve(self, WSTransport transport, WSFrame frame) except -1
     cdef int _fragment(self, WSFrame frame) except -1
     cdef int _message(self, int opcode, Span payload) except -1
     cdef int _batch(self, Span batch) except -1

@@ -88,11 +88,19 @@ cdef class Link(WSListener):
             self.outbox.writable()
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        self.outbox.hold()
+        try:
+            self._serve(transport, frame)
+        finally:
+            if frame.last_in_buffer:
+                self.outbox.let_go()
+
+    cdef int _serve(self, WSTransport transport, WSFrame frame) except -1:
         cdef int opcode = frame.msg_type
         if self.closing:
             if opcode == WSMsgType.CLOSE:
                 transport.disconnect()
-            return
+            return 0
         self.work += 1
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._close(PROTOCOL_ERROR, "reserved bits set without an extension")
@@ -115,6 +123,7 @@ cdef class Link(WSListener):
             self._closed_by_peer(frame.get_close_code(), frame.get_close_reason(), frame.payload_size)
         if frame.last_in_buffer and self.bucket is not None:
             self._charge()
+        return 0
 
     cdef int _fragment(self, WSFrame frame) except -1:
         """Adds one fragment; bounded in number and in sum, so that empty ones cannot go on for ever.
