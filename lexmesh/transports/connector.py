@@ -134,7 +134,7 @@ class Connector:
                     max_redirects=0,
                     websocket_handshake_timeout=timeout,
                     logger_name=logging.getLogger("lexmesh.frames"),
-                    use_aiofastnet=foreign_transports(),
+                    use_aiofastnet=foreign_transports(tls=urlsplit(self._url).scheme == "wss"),
                 )
         except (TimeoutError, OSError, picows.WSError) as error:
             raise _explained(self._url, error) from None

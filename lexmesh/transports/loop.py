@@ -25,14 +25,17 @@ class Server(Protocol):
     async def reload_policy(self) -> bool: ...
 
 
-def foreign_transports() -> bool | None:
+def foreign_transports(*, tls: bool = False) -> bool | None:
     """Whether the frame layer may put its own transports in place of the running loop's.
+
+    Args:
+        tls: whether they encrypt. uvloop's then tell within a write that the next may come, and may tell it never.
 
     Returns:
         False on uvloop and winloop: their own are as fast, take 5 KiB less a connection, and hear of a reset, which
         libuv tells nobody who only polls a socket. None, the frame layer's own choice, on a loop written in Python.
     """
-    return None if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop) else False
+    return None if tls or isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop) else False
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
