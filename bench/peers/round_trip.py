@@ -1,6 +1,8 @@
 """Round trips of one small request: idle beside a bare picows echo, and under other traffic."""
 
+import time
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from . import lexmesh
 from .figures import OURS, Row, Target
@@ -16,6 +18,20 @@ OTHER_TRAFFIC = 100_000
 """Messages a second through the same gateway, 1 → 1."""
 MOST_P99_MS = 5.0
 WARM_UP = 200
+
+
+class Loaded(NamedTuple):
+    """Requests beside other traffic.
+
+    Attributes:
+        asked: what they took.
+        rate: messages a second that were relayed meanwhile.
+        waited: share of the time in which the gateway had work and no CPU: others' load, not the gateway's.
+    """
+
+    asked: Run
+    rate: float
+    waited: float
 
 
 def start(module: str, name: str) -> ServerProcess:
@@ -49,20 +65,22 @@ def measure(generator: Generator, plan: Plan) -> list[Row]:
         for _ in range(plan.rounds):
             for name, lane in lanes.items():
                 idle[name].append(generator.run(lane, plan.requests, window=1).p50_ns / 1000)
-        runs = [beside_traffic(generator, ours.port, lanes[OURS], plan.loaded_seconds) for _ in range(plan.rounds)]
+        runs = [beside_traffic(generator, ours, lanes[OURS], plan.loaded_seconds) for _ in range(plan.rounds)]
     return [_idle_row(idle), _loaded_row(runs)]
 
 
-def beside_traffic(generator: Generator, port: int, lane: Lane, seconds: float) -> tuple[Run, float]:
-    """Requests one after the other while a relay runs; what they took, and how many messages a second were relayed."""
-    with closing_all(lexmesh.open_json_lane(port, 1)) as relay:
+def beside_traffic(generator: Generator, server: ServerProcess, lane: Lane, seconds: float) -> Loaded:
+    """Requests one after the other while a relay runs."""
+    with closing_all(lexmesh.open_json_lane(server.port, 1)) as relay:
+        began, waited = time.monotonic_ns(), server.waited_ns()
         traffic = generator.start(relay, int(OTHER_TRAFFIC * seconds), rate=OTHER_TRAFFIC)
         try:
             asked = generator.run(lane, 100_000, window=1, seconds=seconds * 0.9)
             relayed = finished(traffic)
         finally:
             traffic.kill()
-    return asked, relayed.messages / relayed.elapsed_ns * 1e9
+        waited, took = server.waited_ns() - waited, time.monotonic_ns() - began
+    return Loaded(asked, relayed.messages / relayed.elapsed_ns * 1e9, waited / took)
 
 
 def _idle_row(samples: dict[str, list[float]]) -> Row:
@@ -76,12 +94,13 @@ def _idle_row(samples: dict[str, list[float]]) -> Row:
     )
 
 
-def _loaded_row(runs: list[tuple[Run, float]]) -> Row:
+def _loaded_row(runs: list[Loaded]) -> Row:
     return Row(
         "round-trip",
         f"round trip p99 under {OTHER_TRAFFIC:,} msg/s of other traffic",
         "ms",
-        {OURS: [run.p99_ns / 1e6 for run, _ in runs], "p50": [run.p50_ns / 1e6 for run, _ in runs]},
+        {OURS: [run.asked.p99_ns / 1e6 for run in runs], "p50": [run.asked.p50_ns / 1e6 for run in runs]},
         [Target("at most", MOST_P99_MS)],
-        f"relayed meanwhile: {min(rate for _, rate in runs):,.0f} msg/s at least",
+        f"relayed meanwhile: {min(run.rate for run in runs):,.0f} msg/s at least; "
+        f"the gateway had to wait for a CPU {max(run.waited for run in runs):.0%} of the time at most",
     )

@@ -120,6 +120,10 @@ class ServerProcess:
         """CPU time of all its threads, user and system, in nanoseconds (the clock of clock_getcpuclockid(3))."""
         return time.clock_gettime_ns((~self.pid) << 3 | 2)
 
+    def waited_ns(self) -> int:
+        """Time that its main thread could have run and had no CPU to run on, in nanoseconds (/proc/PID/schedstat)."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1])
+
     def rss(self) -> int:
         """Resident memory in bytes; kernel socket buffers are not in it."""
         resident = Path(f"/proc/{self.pid}/statm").read_text().split()[1]

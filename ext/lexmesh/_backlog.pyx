@@ -7,6 +7,9 @@ from libc.string cimport memmove
 from lexmesh._ledger cimport Drop
 from lexmesh._router cimport Endpoint, Subject
 
+cdef enum:
+    FEW_RECORDS = 4
+
 
 cdef class Backlog(Endpoint):
     def __dealloc__(self):
@@ -27,11 +30,11 @@ cdef class Backlog(Endpoint):
             if self.record_first > self.record_count:
                 memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))
             else:
-                grown = <Record*>PyMem_RawRealloc(self.records, <size_t>(end * 2 + 64) * sizeof(Record))
+                grown = <Record*>PyMem_RawRealloc(self.records, <size_t>(end * 2 + FEW_RECORDS) * sizeof(Record))
                 if grown == NULL:
                     raise MemoryError
                 self.records = grown
-                self.record_capacity = end * 2 + 64
+                self.record_capacity = end * 2 + FEW_RECORDS
                 memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))
             self.record_first = 0
             end = self.record_count
@@ -65,6 +68,13 @@ cdef class Backlog(Endpoint):
         self.riding = min(self.riding, keep)
         if keep == 0:
             self.record_first = 0
+
+    cdef void _trim_records(self) noexcept:
+        """Gives back what a burst left behind, once nothing waits."""
+        if self.record_count == 0 and self.record_capacity > FEW_RECORDS:
+            PyMem_RawFree(self.records)
+            self.records = NULL
+            self.record_first = self.record_capacity = 0
 
     @property
     def idle(self):

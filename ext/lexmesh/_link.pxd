@@ -28,11 +28,13 @@ cdef class Link(WSListener):
     cdef int pongs                  # sent since the peer last took all that was written
     cdef bint closing               # a close frame went out: what still arrives is not looked at
     cdef readonly int64_t work      # frames and events of batches so far
+    cdef int64_t trimmed_at         # `work` when memory was last given back
     cdef int64_t paid               # of `work`, what the bucket has been charged
     cdef TokenBucket bucket         # None: as fast as it comes
     cdef MemoryBuffer read_buffer   # the frame layer's; None where it cannot be reached
     cdef object protocol            # the frame layer's, which fills that buffer
 
+    cdef int _serve(self, WSTransport transport, WSFrame frame) except -1
     cdef int _fragment(self, WSFrame frame) except -1
     cdef int _message(self, int opcode, Span payload) except -1
     cdef int _batch(self, Span batch) except -1
@@ -42,4 +44,5 @@ cdef class Link(WSListener):
     cdef int _too_big(self, int opcode) except -1
     cdef int _not_utf8(self) except -1
     cdef int _closed_by_peer(self, int code, object reason, Py_ssize_t size) except -1
+    cdef int _give_back(self, Py_ssize_t size) except -1
     cdef int _close(self, int code, str reason) except -1

@@ -27,10 +27,12 @@ cdef enum:
     PROTOCOL_ERROR = 1002       # close codes, RFC 6455 section 7.4.1
     NOT_UTF8 = 1007
     TOO_BIG = 1009
-    READ_BYTES = 16384          # a read buffer at rest
-    GROWN_BYTES = 131072        # one that is given back when it is not needed
+    SPARE_BYTES = 256           # that the frame layer keeps free at a read buffer's end, for vectors that read past it
+    QUIET_BYTES = 512           # of a read buffer without those, once nothing comes; with less it would lose them as it grows
+    READ_BYTES = 16384          # of one that has been given back although something comes
+    GROWN_BYTES = 131072        # of one that is not given back while something comes
 
-READ_BUFFER = READ_BYTES
+READ_BUFFER = 2048              # a new connection's: the least that the frame layer takes
 
 logger = logging.getLogger("lexmesh.websocket")
 MAX_FRAME_MARGIN = BATCH_MARGIN
@@ -63,6 +65,7 @@ cdef class Link(WSListener):
         transport.underlying_transport.set_write_buffer_limits(high=0)
         self.protocol = transport.underlying_transport.get_protocol()
         self.read_buffer = _read_buffer_of(self.protocol)
+        transport.request = transport.response = None   # the handshake's headers have been read
         transport._logger.error = self.on_violation     # the connection's own: nothing else tells of it
         self.owner.on_connected(self)
 
@@ -85,11 +88,19 @@ cdef class Link(WSListener):
             self.outbox.writable()
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        self.outbox.hold()
+        try:
+            self._serve(transport, frame)
+        finally:
+            if frame.last_in_buffer:
+                self.outbox.let_go()
+
+    cdef int _serve(self, WSTransport transport, WSFrame frame) except -1:
         cdef int opcode = frame.msg_type
         if self.closing:
             if opcode == WSMsgType.CLOSE:
                 transport.disconnect()
-            return
+            return 0
         self.work += 1
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._close(PROTOCOL_ERROR, "reserved bits set without an extension")
@@ -112,6 +123,7 @@ cdef class Link(WSListener):
             self._closed_by_peer(frame.get_close_code(), frame.get_close_reason(), frame.payload_size)
         if frame.last_in_buffer and self.bucket is not None:
             self._charge()
+        return 0
 
     cdef int _fragment(self, WSFrame frame) except -1:
         """Adds one fragment; bounded in number and in sum, so that empty ones cannot go on for ever.
@@ -237,12 +249,30 @@ cdef class Link(WSListener):
     def trim(self):
         """Gives back a read buffer that a large frame or a burst left behind; the frame layer only ever grows it.
 
-        Not to be called while a frame is being served, which points into that buffer.
+        To be called now and then, not while a frame is being served, which points into that buffer. A link that has had
+        no frame since the last call keeps the least.
         """
+        cdef bint quiet = self.work == self.trimmed_at
+        self.trimmed_at = self.work
+        if quiet:
+            self.rest()
+        elif self.read_capacity > GROWN_BYTES:
+            self._give_back(READ_BYTES)
+
+    def rest(self):
+        """Keeps the least memory that can still be read into; for a link that nothing may come from for long."""
+        cdef WSTransport transport = self.transport
+        self._give_back(QUIET_BYTES)
+        if transport is not None and transport._write_buffer.capacity > SPARE_BYTES:
+            transport._write_buffer._reserve(-SPARE_BYTES)  # it adds twice that; only pongs and close frames use it
+
+    cdef int _give_back(self, Py_ssize_t size) except -1:
+        """Leaves a read buffer of `size` bytes, a multiple of 256, if what is in it fills no more than half of that."""
         cdef MemoryBuffer buffer = self.read_buffer
-        if buffer is not None and buffer.capacity > GROWN_BYTES and self.pending < READ_BYTES // 2:
-            buffer._reserve(READ_BYTES - 512)       # it adds up to 512 bytes
-            buffer.size = buffer.capacity - 256     # as the frame layer leaves it, for vectors that read past the end
+        if buffer is not None and buffer.capacity > size + SPARE_BYTES and self.pending <= size // 2:
+            buffer._reserve(size - SPARE_BYTES)     # it adds twice that
+            buffer.size = size                      # as the frame layer leaves it
+        return 0
 
 
 cdef MemoryBuffer _read_buffer_of(protocol):

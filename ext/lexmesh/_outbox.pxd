@@ -27,9 +27,13 @@ cdef class Outbox(Sender):
     cdef int64_t stuck_since        # ms; when the transport last stopped taking bytes
     cdef Buffer out
     cdef Py_ssize_t batch_at        # where the open batch frame begins in `out`, -1 when none is open
-    cdef bint scheduled, stuck
+    cdef bint scheduled             # will be flushed, at the end of the loop turn
+    cdef bint held                  # or when the read that is being served is done
+    cdef bint stuck
     cdef readonly bint congested
 
+    cdef inline void hold(self) noexcept
+    cdef int let_go(self) except -1
     cdef int put(self, Span message, Subject* subject) except -1
     cdef Py_ssize_t _put_text(self, Span message) except -1
     cdef Py_ssize_t _put_batched(self, Span message, bint* starts) except -1

@@ -37,6 +37,7 @@ cdef enum:
     BINARY = 2
     MAX_HEADER = 14
     BATCH_BYTES = 65535         # a batch frame closes here: its length then fits the 16-bit form
+    QUIET_BYTES = 1024          # of buffer that an outbox keeps for the next message
     FLUSH_BYTES = 262144        # more than this leaves at once, not at the end of the loop turn
 
 OVERFLOW_POLICIES = ("disconnect", "drop_oldest", "drop_newest", "block")
@@ -85,7 +86,7 @@ cdef class Outbox(Sender):
         self.seq = 0
         self.closed = False
         self.nameless = not masked
-        self.stuck = self.scheduled = False
+        self.stuck = self.scheduled = self.held = False
 
     def close(self, int reason=<int>Drop.DISCONNECTED):
         """Stops sending; what still waits is dropped and counted."""
@@ -163,7 +164,7 @@ cdef class Outbox(Sender):
     # -- framing -------------------------------------------------------------------------------------------------
 
     cdef int put(self, Span message, Subject* subject) except -1:
-        """Frames one message and sees to it that it leaves at the end of the loop turn."""
+        """Frames one message and sees to it that it leaves."""
         cdef bint starts = True
         cdef Py_ssize_t size
         if self.format == PROTO:
@@ -173,7 +174,8 @@ cdef class Outbox(Sender):
         self._record(subject, <uint32_t>size, starts)
         if not self.scheduled and not self.stuck:
             self.scheduled = True
-            self.owner.schedule(self)
+            if not self.held:
+                self.owner.schedule(self)
         if self.out.len > FLUSH_BYTES and not self.stuck:
             self.flush()
         elif self.stuck and not self.congested:
@@ -253,6 +255,21 @@ cdef class Outbox(Sender):
         else:
             self._settle(self.riding)
 
+    cdef inline void hold(self) noexcept:
+        """What the peer is answered while a read of its frames is served leaves when that is done, in one write.
+
+        Not so if others have put something here in this loop turn: then all leaves at its end.
+        """
+        self.held = self.held or not self.scheduled
+
+    cdef int let_go(self) except -1:
+        """The read is served."""
+        if self.held:
+            self.held = False
+            if self.scheduled:
+                self.flush()
+        return 0
+
     def writable(self):
         """The transport has handed all its bytes to the socket: what rode with it is delivered, the rest follows."""
         self.stuck = False
@@ -261,6 +278,12 @@ cdef class Outbox(Sender):
         self._watch_congestion()
         if self.record_count == 0:
             self.owner.on_drained()
+
+    def trim(self):
+        """Gives back what a burst left behind, once nothing waits; to be called now and then, not by what delivers."""
+        if self.out.len == 0 and self.out.capacity > QUIET_BYTES:
+            release(&self.out)
+        self._trim_records()
 
     # -- bounds --------------------------------------------------------------------------------------------------
 
@@ -315,6 +338,11 @@ cdef class Outbox(Sender):
         if congested != self.congested:
             self.congested = congested
             self.owner.on_congestion(congested)
+
+    @property
+    def capacity(self):
+        """Bytes of memory that its buffer takes."""
+        return self.out.capacity
 
     @property
     def queued(self):

@@ -44,7 +44,7 @@ cdef class Endpoint:
     cdef uint64_t undecided         # taken, outcome not yet known
     cdef uint64_t epoch, seq        # stamps for what comes from here unnamed
     cdef Window window              # of the source last seen here
-    cdef set subjects               # the patterns it subscribed to
+    cdef set subjects               # the patterns it subscribed to; None before the first
 
     cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1
     cdef int refused(self, const Envelope* env, int outcome, str reason, str path) except -1

@@ -49,7 +49,6 @@ cdef class Endpoint:
         global endpoints_made
         endpoints_made += 1
         self.number = endpoints_made
-        self.subjects = set()
 
     cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1:
         """Takes one routed message; the ledger has it as offered and pending already."""
@@ -73,6 +72,11 @@ cdef class Endpoint:
     def passed(self):
         """How many messages from here got past the policy and the decoder to routing."""
         return self.tally.ingress[<int>Ingress.ROUTED] + self.tally.ingress[<int>Ingress.UNROUTABLE]
+
+    @property
+    def patterns(self):
+        """The patterns it subscribed to."""
+        return tuple(self.subjects or ())
 
     def counts(self):
         """What came from here and what went here, by outcome."""
@@ -210,6 +214,8 @@ cdef class Router:
             for token in tokens_of(pattern):
                 node = node.setdefault(token, {})
             node[None] = self.patterns[pattern] = endpoints
+        if endpoint.subjects is None:
+            endpoint.subjects = set()
         if pattern not in endpoint.subjects:
             endpoint.subjects.add(pattern)
             endpoints.append(endpoint)
@@ -218,7 +224,7 @@ cdef class Router:
     cpdef bint unsubscribe(self, str pattern, Endpoint endpoint) except *:
         """Ends one subscription; False if there was none."""
         cdef list endpoints = self.patterns.get(pattern)
-        if endpoints is None or pattern not in endpoint.subjects:
+        if endpoints is None or endpoint.subjects is None or pattern not in endpoint.subjects:
             return False
         endpoints.remove(endpoint)
         endpoint.subjects.remove(pattern)
@@ -243,7 +249,7 @@ cdef class Router:
 
     cpdef void forget(self, Endpoint endpoint) except *:
         """Ends all subscriptions of an endpoint and frees its name."""
-        for pattern in list(endpoint.subjects):
+        for pattern in endpoint.patterns:
             self.unsubscribe(pattern, endpoint)
         if self.named.get(endpoint.name) is endpoint:
             del self.named[endpoint.name]

@@ -13,7 +13,7 @@ import orjson
 from ..config import MeshConfig
 from ..errors import ConfigError
 from ..metrics import HEALTH_CONTENT_TYPE, METRICS_CONTENT_TYPE, health_json, prometheus_text
-from ..transports.loop import reload_on_hangup
+from ..transports.loop import reload_on_hangup, settle
 from ..transports.websocket import WebSocketServer
 from .exits import OK
 from .signals import on_termination
@@ -66,6 +66,7 @@ async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
     on_termination(lambda _signal: stop.set())
     reload_on_hangup(server)
     await server.start()
+    settle()
     _tell_listening(config, server.port, as_json)
     await stop.wait()
     await server.stop()

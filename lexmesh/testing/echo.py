@@ -11,6 +11,8 @@ from lexmesh.transports.ws_server import WebSocketServer
 class EchoSession(Session):
     """A connection whose messages are sent back."""
 
+    __slots__ = ()
+
     link_type = EchoLink
 
 

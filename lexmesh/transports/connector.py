@@ -18,6 +18,7 @@ from lexmesh._link import MAX_FRAME_MARGIN
 from lexmesh.errors import ConnectError, HandshakeError, TransportError
 from lexmesh.transports.backoff import Backoff
 from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, largest_relayed
+from lexmesh.transports.loop import foreign_transports
 from lexmesh.transports.session import Session
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class Connector:
                     max_redirects=0,
                     websocket_handshake_timeout=timeout,
                     logger_name=logging.getLogger("lexmesh.frames"),
+                    use_aiofastnet=foreign_transports(tls=urlsplit(self._url).scheme == "wss"),
                 )
         except (TimeoutError, OSError, picows.WSError) as error:
             raise _explained(self._url, error) from None

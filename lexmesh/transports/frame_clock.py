@@ -10,6 +10,8 @@ class FrameClock:
         timeout: seconds from a frame's first byte, or the first look that found it begun, to its last.
     """
 
+    __slots__ = ("_behind", "_since", "_timeout")
+
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._since: float | None = None  # when the frame that is half there was first seen

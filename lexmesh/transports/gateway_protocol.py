@@ -36,10 +36,9 @@ ERRORS_A_SECOND = 100
 class _Peer:
     """What a gateway remembers of one connection."""
 
-    __slots__ = ("denied_by_rule", "passed", "second", "strikes", "subjects", "told")
+    __slots__ = ("denied_by_rule", "passed", "second", "strikes", "told")
 
     def __init__(self) -> None:
-        self.subjects: set[str] = set()
         self.denied_by_rule: dict[str, int] = {}
         self.strikes: dict[str, int] = {}  # refusals by outcome since a message last passed
         self.passed = 0
@@ -73,14 +72,13 @@ class GatewayProtocol:
     def __init__(self, core: Core, node_id: str) -> None:
         self._core = core
         self._node_id = node_id
-        self._peers: dict[Session, _Peer] = {}
+        self._peers: dict[Session, _Peer] = {}  # those that had something refused
         self._congested: set[Session] = set()
         self._waiting: list[tuple[Session, str]] = []
         self._answers = {SUBSCRIBE: self._subscribe, UNSUBSCRIBE: self._unsubscribe, FLUSH: self._flush}
 
     def opened(self, session: Session) -> None:
-        """Remembers a client, and greets one that offered a subprotocol."""
-        self._peers[session] = _Peer()
+        """Greets a client that offered a subprotocol."""
         if session.welcomed:
             session.send(WELCOME, {"node_id": self._node_id, "max_message_size": self._core.max_message_size})
 
@@ -111,9 +109,11 @@ class GatewayProtocol:
 
     def refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None, now: int) -> None:
         """Tells a client why a message was not routed, and closes on one that sends nothing else."""
-        peer = self._peers.get(session)
-        if peer is None or outcome not in ("denied", "malformed"):
+        if outcome not in ("denied", "malformed") or not session.is_open:
             return
+        peer = self._peers.get(session)
+        if peer is None:
+            peer = self._peers[session] = _Peer()
         strikes = peer.strike(outcome, session.outbox.passed)
         if outcome == "denied":
             peer.denied_by_rule[reason] = peer.denied_by_rule.get(reason, 0) + 1
@@ -138,21 +138,19 @@ class GatewayProtocol:
         if subjects is None:
             self._error(session, event.id, 'subscribe needs data {"subjects": [text, …]}')
             return
-        mine = self._peers[session].subjects
         try:
             for subject in subjects:
                 check_pattern(subject)
         except SubjectError as error:
             self._error(session, event.id, str(error))
             return
-        if len(mine | set(subjects)) > MAX_SUBSCRIPTIONS:
+        if len({*session.outbox.patterns, *subjects}) > MAX_SUBSCRIPTIONS:
             self._error(session, event.id, f"at most {MAX_SUBSCRIPTIONS} subjects a connection")
             return
         name = event.source_node or session.name
         session.outbox.identify("" if name == self._node_id else name, bool(options.get("echo", session.outbox.echo)))
         for subject in subjects:
             self._core.router.subscribe(subject, session.outbox)
-            mine.add(subject)
         session.send(SUBSCRIBED, {"subjects": sorted(set(subjects))}, reply_to=event.id)
 
     def _unsubscribe(self, session: Session, event: StreamEvent) -> None:
@@ -160,10 +158,8 @@ class GatewayProtocol:
         if subjects is None:
             self._error(session, event.id, 'unsubscribe needs data {"subjects": [text, …]}')
             return
-        mine = self._peers[session].subjects
         for subject in subjects:
             self._core.router.unsubscribe(subject, session.outbox)
-            mine.discard(subject)
         session.send(UNSUBSCRIBED, {"subjects": sorted(set(subjects))}, reply_to=event.id)
 
     def _flush(self, session: Session, event: StreamEvent) -> None:
@@ -182,7 +178,8 @@ class GatewayProtocol:
         Rules are listed as values: as keys, a name such as `consent-override` would itself break the rule.
         """
         ingress = session.outbox.counts()["ingress"]
-        denied = [[rule, count] for rule, count in self._peers[session].denied_by_rule.items()]
+        peer = self._peers.get(session)
+        denied = [[rule, count] for rule, count in peer.denied_by_rule.items()] if peer is not None else []
         return {"taken": sum(ingress.values()), **ingress, "denied_by_rule": denied}
 
     def _error(self, session: Session, id: str, reason: str) -> None:

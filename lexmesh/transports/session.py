@@ -15,7 +15,6 @@ from lexmesh._codec import StreamEvent
 from lexmesh._link import Link
 from lexmesh._outbox import Outbox
 from lexmesh.transports.frame_clock import FrameClock
-from lexmesh.transports.resets import ResetWatch, watch_for
 
 if TYPE_CHECKING:
     from lexmesh._pipeline import Core
@@ -68,6 +67,27 @@ class Session:
         epoch: stamp for messages that come in without a name.
     """
 
+    # Slots, and events and sets only once they are needed: there may be many thousands of sessions that do nothing.
+    __slots__ = (
+        "_blocked_by",
+        "_blocking",
+        "_drained",
+        "_ended",
+        "_frames",
+        "_is_over",
+        "_opened_at",
+        "close_code",
+        "close_reason",
+        "epoch",
+        "is_open",
+        "link",
+        "masked",
+        "outbox",
+        "owner",
+        "proto",
+        "welcomed",
+    )
+
     link_type = Link
 
     def __init__(self, owner: SessionOwner, *, proto: bool, masked: bool, epoch: int) -> None:
@@ -86,20 +106,27 @@ class Session:
         self.close_reason = ""
         self.is_open = False
         self.welcomed = False
-        self.ended = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._blocking: set[Session] = set()
+        self._is_over = False
+        self._ended: asyncio.Event | None = None
+        self._drained: asyncio.Event | None = None
+        self._blocking: set[Session] | None = None
         self._blocked_by = 0
         self._frames = FrameClock(config.frame_timeout)
         self._opened_at = 0.0
-        self._reset = False
-        self._fd = -1
-        self._reset_watch: ResetWatch | None = None
 
     @property
     def name(self) -> str:
         """The peer's node name, empty while it has not told."""
         return self.outbox.name or ""
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set once the connection is gone."""
+        if self._ended is None:
+            self._ended = asyncio.Event()
+            if self._is_over:
+                self._ended.set()
+        return self._ended
 
     @property
     def remote_address(self) -> str:
@@ -117,40 +144,23 @@ class Session:
     def on_connected(self, link: Link) -> None:
         """The handshake is done."""
         self.outbox.open(link.transport, self.proto, self.masked, self.epoch)
+        if not self.masked:
+            link.rest()
         self.is_open = True
         self._opened_at = asyncio.get_running_loop().time()
-        underlying = link.transport.underlying_transport
-        self._reset_watch = watch_for(underlying)
-        if self._reset_watch is not None:
-            self._fd = underlying.get_extra_info("socket").fileno()
-            self._reset_watch.add(self._fd, self)
         self.owner.session_opened(self)
 
     def on_disconnected(self, link: Link) -> None:
         """The connection is gone; what still waited is counted as dropped."""
-        if self._reset_watch is not None:
-            self._reset_watch.discard(self._fd)
         if not self.outbox.closed:
             self.outbox.close()
         self.is_open = False
         self.unblock()
-        self._drained.set()
-        self.ended.set()
+        self._is_over = True
+        if self._ended is not None:
+            self._ended.set()
+        self.on_drained()
         self.owner.session_closed(self)
-
-    def on_reset(self) -> None:
-        """The peer reset the connection, and the event loop tells nobody else."""
-        self._reset = True
-        asyncio.get_running_loop().call_soon(self._read_rest)
-
-    def _read_rest(self) -> None:
-        """Reads what a peer sent before its reset, a portion a loop turn, and then the reset itself."""
-        if not self.is_open or self._blocked_by:
-            return
-        underlying: Any = self.link.transport.underlying_transport
-        if not underlying.is_closing():
-            underlying._read_ready()
-            asyncio.get_running_loop().call_soon(self._read_rest)
 
     def on_closed_by_peer(self, link: Link, code: int, reason: str) -> None:
         """The peer sent a close frame: answer it with its own code and end (RFC 6455, section 5.5.1)."""
@@ -187,7 +197,8 @@ class Session:
 
     def on_drained(self) -> None:
         """All that was queued has left."""
-        self._drained.set()
+        if self._drained is not None:
+            self._drained.set()
 
     def on_overflow(self) -> None:
         """The peer read too slowly for too long.
@@ -208,7 +219,11 @@ class Session:
     def on_blocked(self, source: Endpoint) -> None:
         """This queue is full under the `block` policy: stop reading from the publisher until there is room."""
         publisher = getattr(source, "owner", None)
-        if isinstance(publisher, Session) and publisher not in self._blocking and publisher.is_open:
+        if not isinstance(publisher, Session) or not publisher.is_open:
+            return
+        if self._blocking is None:
+            self._blocking = set()
+        if publisher not in self._blocking:
             self._blocking.add(publisher)
             publisher.pause()
 
@@ -229,6 +244,7 @@ class Session:
             self.close(CLOSE_POLICY, "a frame must be sent at once: half of one has waited too long")
         else:
             self.link.trim()
+            self.outbox.trim()
 
     # -- reading on and off ---------------------------------------------------------------------------------------
 
@@ -243,13 +259,11 @@ class Session:
         self._blocked_by -= 1
         if self._blocked_by == 0 and self.is_open and self.link.transport is not None:
             self.link.transport.underlying_transport.resume_reading()
-            if self._reset:
-                self._read_rest()
 
     def unblock(self) -> None:
         """Lets all publishers that waited for this queue go on."""
-        waiting, self._blocking = self._blocking, set()
-        for publisher in waiting:
+        waiting, self._blocking = self._blocking, None
+        for publisher in waiting or ():
             publisher.resume()
 
     # -- for users ------------------------------------------------------------------------------------------------
@@ -278,8 +292,9 @@ class Session:
 
     async def drained(self, seconds: float) -> None:
         """Waits until all that was queued has left, but no longer than so many seconds."""
-        self._drained.clear()
         if self.is_open and not self.outbox.idle:
+            if self._drained is None or self._drained.is_set():
+                self._drained = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drained.wait(), seconds)
 

@@ -11,6 +11,9 @@ from lexmesh.transports.session import Session
 SWEEP_SECONDS = 1.0
 """How often every connection is looked at, when its timeouts are no shorter."""
 
+AT_ONCE = 64
+"""Connections looked at before the loop may serve others: with memory that no cache holds, 3 µs each."""
+
 logger = logging.getLogger("lexmesh.websocket")
 
 
@@ -32,7 +35,9 @@ async def sweep(sessions: AbstractSet[Session], frame_timeout: float) -> None:
         now = loop.time()
         served += min(now - last, 2 * pause)
         last = now
-        for session in list(sessions):
+        for count, session in enumerate(list(sessions), 1):
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
             try:
                 session.look_after(served)
             except Exception:

@@ -25,7 +25,7 @@ from lexmesh.pipeline import Outcome, StreamPipeline, check_handler
 from lexmesh.store.audit_file import AuditFile
 from lexmesh.transports import handshake
 from lexmesh.transports.gateway_protocol import GatewayProtocol
-from lexmesh.transports.loop import run_until_signal
+from lexmesh.transports.loop import foreign_transports, run_until_signal
 from lexmesh.transports.policy_reload import PolicyReloader
 from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.session import Session, all_ended
@@ -128,6 +128,7 @@ class WebSocketServer:
                 read_buffer_init_size=READ_BUFFER,
                 enable_auto_pong=False,
                 logger_name=logging.getLogger("lexmesh.frames"),
+                use_aiofastnet=foreign_transports(),
                 backlog=1024,
             )
         except OverflowError:
