@@ -137,19 +137,21 @@ cdef inline uint8_t* put_text(uint8_t* at, const char* text, Py_ssize_t length) 
 
 
 cdef uint8_t* put_decimal(uint8_t* at, uint64_t value) noexcept nogil:
+    """Writes the digits of a number, two a division."""
+    cdef const char* pairs = ("00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                              "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                              "8081828384858687888990919293949596979899")
     cdef uint8_t digits[20]
-    cdef int count = 0
-    while True:
-        digits[count] = <uint8_t>(c'0' + value % 10)
-        value //= 10
-        count += 1
-        if value == 0:
-            break
-    while count:
-        count -= 1
-        at[0] = digits[count]
-        at += 1
-    return at
+    cdef int first = 20
+    while value >= 10:
+        first -= 2
+        memcpy(digits + first, pairs + 2 * (value % 100), 2)
+        value //= 100
+    if value or first == 20:
+        first -= 1
+        digits[first] = <uint8_t>(c'0' + value)
+    memcpy(at, digits + first, <size_t>(20 - first))
+    return at + 20 - first
 
 
 cdef inline uint8_t* put_signed(uint8_t* at, int64_t value) noexcept nogil:
