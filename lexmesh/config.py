@@ -293,7 +293,7 @@ def _environment_names(options: dict[str, Any]) -> dict[str, str]:
 
 def _read(path: str | os.PathLike[str]) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text("utf-8-sig")  # editors on Windows begin files with a byte order mark
     except OSError as error:
         raise ConfigError("", None, (error.strerror or str(error)).lower(), os.fspath(path)) from None
     except UnicodeDecodeError as error:

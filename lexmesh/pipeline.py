@@ -50,6 +50,13 @@ def check_handler(handler: object) -> None:
         raise TypeError("a handler must not be a generator: nothing would run it")
 
 
+def check_policy(policy: object) -> None:
+    """Raises TypeError for what is no policy, such as the path of one."""
+    if not isinstance(policy, NsrPolicy):
+        kind = type(policy).__name__
+        raise TypeError(f"a policy must be an NsrPolicy, {kind} is not; NsrPolicy.load(path) reads one")
+
+
 def link_of(source: Endpoint) -> str:
     """The peer of a connection as host:port, or what else an endpoint is called."""
     owner = getattr(source, "owner", None)
@@ -110,7 +117,8 @@ class StreamPipeline:
         audit_ring: int = DEFAULT_RING,
     ) -> None:
         self.node_id = node_id
-        self.policy = policy or NsrPolicy.default()
+        self.policy = NsrPolicy.default() if policy is None else policy
+        check_policy(self.policy)
         self.core = Core(self.policy.scanner, node_id, epoch, max_recursion_depth, max_message_size)
         self.core.auditor = self._on_verdict
         self.audit = Audit(audit_ring)
@@ -240,6 +248,7 @@ class StreamPipeline:
         Args:
             policy: the policy.
         """
+        check_policy(policy)
         self.core.set_scanner(policy.scanner)
         self.policy = policy
         self.reloads["ok"] += 1

@@ -14,7 +14,7 @@ USAGE = [
     (("mesh",), "missing command"),
     (("mesh", "start", "--port", "99999"), "65535"),
     (("mesh", "start", "--port", "eighty"), "invalid value for '--port'"),
-    (("mesh", "start", "--log-level", "loud"), "loud"),
+    (("mesh", "start", "--log-level", "loud"), "invalid value for '--log-level': 'loud' is not one of"),
     (("pub",), "missing argument 'URL'"),
     (("pub", "localhost:8765"), "'localhost:8765' has no scheme; write ws://localhost:8765"),
     (("pub", "http://localhost:8765"), "write ws://localhost:8765"),

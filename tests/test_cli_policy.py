@@ -30,7 +30,16 @@ def test_one_verdict_a_line_in_order(tmp_path: Path) -> None:
         assert [verdict["allowed"] for verdict in verdicts] == [allowed for _, allowed, _ in MESSAGES]
         denials = [verdict["rule"] for verdict in verdicts if not verdict["allowed"]]
         assert denials == [rule for _, allowed, rule in MESSAGES if not allowed]
-        assert all(verdict.keys() == {"allowed", "rule", "path", "reason"} for verdict in verdicts)
+        assert all(verdict.keys() == {"allowed", "rule", "path", "reason", "flag"} for verdict in verdicts)
+
+
+def test_a_message_that_passes_with_a_flag_says_which(tmp_path: Path) -> None:
+    policy = tmp_path / "p.toml"
+    policy.write_text('[[rule]]\nname = "urgent"\naction = "flag"\nscope = ["payload strings"]\nmarkers = ["urgent"]\n')
+    messages = b'{"type":"note","data":"urgent"}\n{"type":"note","data":"calm"}\n'
+    result = lexmesh("policy", "scan", "--policy", str(policy), given=messages)
+    verdicts = [orjson.loads(line) for line in result.stdout.splitlines()]
+    assert [(verdict["allowed"], verdict["flag"]) for verdict in verdicts] == [(True, "urgent"), (True, "")]
 
 
 def test_a_refusal_never_repeats_the_text() -> None:

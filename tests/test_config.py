@@ -208,6 +208,11 @@ def test_unknown_option_and_table_in_toml_name_their_line(tmp_path: Path) -> Non
     assert refusal(path) == f"{path}:3: gateway: unknown option"
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "mesh.toml").write_text("websocket_port = 9000\n", "utf-8-sig")
+    assert MeshConfig.load(tmp_path / "mesh.toml").websocket_port == 9000
+
+
 def test_file_that_is_missing_or_not_utf8(tmp_path: Path) -> None:
     missing = tmp_path / "none.toml"
     assert refusal(missing) == f"{missing}: no such file or directory"

@@ -16,6 +16,9 @@ RULE = '[[rule]]\nname = "r"\nscope = ["metadata values"]\nmarkers = ["force"]\n
         ("[[rule]\n", 1, "not TOML"),
         ("", 0, "needs rules"),
         ('colour = "red"\n' + RULE, 1, "unknown key 'colour'"),
+        ("# mine\n" + RULE.replace("[[rule]]", "[[rules]]"), 2, "unknown key 'rules'"),
+        ("# mine\n" + RULE.replace("[[rule]]", "[rule]"), 2, "write each as a [[rule]] table"),
+        ('[[rule]]\nname = "r"\nrequires = "x"\nscope = ["payload keys"]\n', 4, "'scope' does not go with 'requires'"),
         ('opaque = "maybe"\n' + RULE, 1, "opaque must be"),
         (RULE + "severity = 3\n", 5, "unknown key 'severity'"),
         (RULE.replace('"force"', '"force", " "'), 4, "is empty"),
@@ -61,6 +64,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_bytes(b"\xff")
     with pytest.raises(PolicyError, match="not UTF-8"):
         NsrPolicy.load(tmp_path / "bad.toml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(RULE, "utf-8-sig")
+    assert NsrPolicy.load(tmp_path / "p.toml").digest == NsrPolicy.loads(RULE).digest
 
 
 def test_the_default_policy_has_the_five_rules() -> None:

@@ -664,6 +664,16 @@ async def test_processing_is_concurrent_without_mixing() -> None:
     assert sorted(seen) == list(range(100))
 
 
+@pytest.mark.parametrize("policy", ["p.toml", "", b"p.toml"])
+def test_the_path_of_a_policy_is_no_policy(policy: Any) -> None:
+    with pytest.raises(TypeError, match=r"NsrPolicy\.load\(path\)"):
+        StreamPipeline(policy=policy)
+    pipeline = StreamPipeline()
+    with pytest.raises(TypeError, match=r"NsrPolicy\.load\(path\)"):
+        pipeline.use_policy(policy)
+    assert pipeline.policy.digest == pipeline.core.scanner.digest
+
+
 def test_a_protobuf_message_with_an_unknown_field_is_malformed() -> None:
     node = Node().keep()
     assert node.raw(message(event_type="a") + field(14, 1), "proto") == "malformed"

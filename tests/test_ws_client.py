@@ -527,3 +527,8 @@ async def test_a_refusing_gateway_is_not_visited_again(server) -> None:
     assert "retrying" not in states
     assert client.receipt["denied"] >= 1000
     await client.disconnect()
+
+
+def test_a_client_without_a_name_could_not_be_answered() -> None:
+    with pytest.raises(ValueError, match="needs a node_id"):
+        WebSocketClient("", "ws://127.0.0.1:1")

@@ -184,7 +184,7 @@ async def test_port_in_use_and_no_such_address(server) -> None:
     with pytest.raises(PortInUseError) as error:
         await WebSocketServer("x", "127.0.0.1", server.port).start()
     assert str(server.port) in str(error.value)
-    with pytest.raises(TransportError):
+    with pytest.raises(TransportError, match=r"192\.0\.2\.1:0: no address of this machine"):
         await WebSocketServer("x", "192.0.2.1", 0).start()
 
 

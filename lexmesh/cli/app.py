@@ -71,7 +71,7 @@ def mesh_start(
     policy: PolicyFile = None,
     audit_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Append a record of each refused message, one JSON object a line."),
+        typer.Option(metavar="FILE", help="Append a record of each refused or flagged message, a JSON object a line."),
     ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="How much to log on stderr.")] = "warning",
     as_json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON objects.")] = False,
@@ -160,10 +160,16 @@ def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The 
 
 @policy_app.command("scan")
 def policy_scan(
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="One JSON message a line; - is stdin.")] = "-",
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE|-", help='Messages, such as {"type":"note","data":1}, one a line; - is stdin.'),
+    ] = "-",
     policy: PolicyFile = None,
 ) -> int:
-    """Print a policy's verdict on each message, one JSON object a line."""
+    """Print a policy's verdict on each message, one JSON object a line.
+
+    Exits with 0 whatever the verdicts: allowed, or the rule and the path; flag names a rule that only flags.
+    """
     from .policy import scan_messages  # noqa: PLC0415
     from .signals import hear_interrupts  # noqa: PLC0415
 

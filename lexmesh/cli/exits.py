@@ -92,6 +92,7 @@ def _explanation(error: Exception) -> str:
 
 def _usage(error: Exception) -> str:
     message = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]  # ClickException, see above
+    message = message.replace(": Value error, ", ": ").replace(": Input should", ": it should")  # pydantic's, in typer
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "lexmesh"
     return f"{message[:1].lower()}{message[1:]} (see '{path} --help')"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +66,4 @@ def scan_messages(source: int, target: int, policy_file: Path | None) -> int:
 
 
 def _as_json(verdict: Verdict) -> bytes:
-    return orjson.dumps(
-        {"allowed": verdict.allowed, "rule": verdict.rule, "path": verdict.path, "reason": verdict.reason}
-    )
+    return orjson.dumps(asdict(verdict))

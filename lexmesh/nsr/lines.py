@@ -27,13 +27,13 @@ class Lines:
         return self._starts[number] + 1 if number < len(self._starts) else 0
 
     def of_key(self, number: int | None, key: str) -> int:
-        """The line of a key of a rule, or outside the rules for None; the rule's header if it is not found."""
+        """The line of a key of a rule, or outside the rules for None; a header if it is not found."""
         first, last = self._extent(number)
         for at in range(first, last):
             match = _KEY.match(self._lines[at])
             if (match and key in match.groups()) or f".{key}]" in self._lines[at].replace(" ", ""):
                 return at + 1
-        return self.of_rule(number) if number is not None else 0
+        return self.of_rule(number) if number is not None else self._of_table(key)
 
     def of_text(self, number: int, key: str, text: str) -> int:
         """The line on which `text` stands as a string or bare key, at or after a key of a rule."""
@@ -43,6 +43,10 @@ class Lines:
             if spelled.search(self._lines[at]):
                 return at + 1
         return first + 1
+
+    def _of_table(self, name: str) -> int:
+        header = re.compile(rf"\s*\[+\s*{re.escape(name)}\s*[\].]")
+        return next((at + 1 for at, line in enumerate(self._lines) if header.match(line)), 0)
 
     def _extent(self, number: int | None) -> tuple[int, int]:
         if number is None:

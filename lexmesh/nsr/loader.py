@@ -49,7 +49,7 @@ class PolicyReader:
         self.opaque_denied = self._read_opaque(document.get("opaque", "allow"))
         rules = document.get("rule", [])
         if not isinstance(rules, list) or not rules or not all(isinstance(rule, dict) for rule in rules):
-            self._fail(0, "a policy needs rules: write each as a [[rule]] table")
+            self._fail(self._lines.of_key(None, "rule"), "a policy needs rules: write each as a [[rule]] table")
         if len(rules) > MOST_RULES:
             self._fail(self._lines.of_rule(MOST_RULES), f"more than {MOST_RULES} rules; put more markers in one rule")
         self.rules = tuple(self._read_rule(number, rule) for number, rule in enumerate(rules))
@@ -122,12 +122,14 @@ class PolicyReader:
 
     def _read_scope(self, number: int, rule: dict[str, Any], kind: str) -> tuple[str, ...]:
         scope = self._strings(number, rule, "scope")
+        if scope and kind == "requires":
+            reason = "'scope' does not go with 'requires', which is for metadata alone"
+            self._fail(self._lines.of_key(number, "scope"), reason)
         known = {"markers": SCOPES, "keys": KEY_SCOPES, "requires": ()}[kind]
         for place in scope:
             if place not in known:
-                choices = ", ".join(known) or "none"
                 line = self._lines.of_text(number, "scope", place)
-                self._fail(line, f"unknown scope {place!r}; for {kind!r} there are: {choices}")
+                self._fail(line, f"unknown scope {place!r}; for {kind!r} there are: {', '.join(known)}")
         if known and not scope:
             self._fail(self._lines.of_rule(number), f"a rule with {kind!r} needs a scope, of: {', '.join(known)}")
         return scope

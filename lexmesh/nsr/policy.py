@@ -79,9 +79,9 @@ class NsrPolicy:
             PolicyError: unreadable or wrong, with file, line and reason.
         """
         try:
-            text = Path(path).read_text("utf-8")
+            text = Path(path).read_text("utf-8-sig")  # editors on Windows begin files with a byte order mark
         except UnicodeDecodeError as error:
-            raise PolicyError(str(path), 0, f"not UTF-8 at byte {error.start}") from None
+            raise PolicyError(str(path), 0, f"not UTF-8 at byte {error.start}; TOML is") from None
         except OSError as error:
             raise PolicyError(str(path), 0, error.strerror or "cannot be read") from None
         return cls.loads(text, str(path))

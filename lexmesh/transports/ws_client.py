@@ -31,7 +31,7 @@ class WebSocketClient(Publishing):
     """A node that speaks to a gateway.
 
     Args:
-        node_id: this node's name.
+        node_id: this node's name, not empty.
         url: the gateway, ws://host:port or wss://host:port.
         subprotocol: lexmesh.v1.proto (batches, the fast one) or lexmesh.v1.json.
         reconnect: whether to come back after the connection breaks, with backoff and jitter, and to subscribe again.
@@ -46,7 +46,7 @@ class WebSocketClient(Publishing):
         receipt: the gateway's last receipt over this connection; a gateway that closes for policy sends one before.
 
     Raises:
-        ValueError: if the subprotocol is neither of the two.
+        ValueError: if the name is empty or the subprotocol is neither of the two.
         PolicyError: if the configured policy cannot be loaded.
     """
 
@@ -63,6 +63,8 @@ class WebSocketClient(Publishing):
     ) -> None:
         if subprotocol not in SUBPROTOCOLS:
             raise ValueError(f"subprotocol is one of {', '.join(SUBPROTOCOLS)}, not {subprotocol!r}")
+        if not node_id:
+            raise ValueError("a client needs a node_id: answers and receipts are addressed to it")
         self.node_id = node_id
         self.url = url
         self.config = config or MeshConfig()

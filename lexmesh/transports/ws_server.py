@@ -136,7 +136,9 @@ class WebSocketServer:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUseError(self.host, self.port) from None
-            raise TransportError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from None
+            # The loop names no errno for an address of another machine, and lists what it has tried.
+            reason = error.strerror or "no address of this machine; 127.0.0.1 is one, 0.0.0.0 is all of them"
+            raise TransportError(f"cannot listen on {self.host}:{self.port}: {reason}") from None
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = loop.create_task(sweep(self._sessions, self.config.frame_timeout))
         if self._audit_file is not None:
