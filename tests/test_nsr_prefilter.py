@@ -218,6 +218,19 @@ def test_a_stage_is_run_in_metadata_too(stage: str) -> None:
             assert not any(one.scan_json(raw)[0] for one in SCANNERS), raw
 
 
+@pytest.mark.parametrize("size", [0, 3000])
+def test_quotes_set_letters_of_a_text_apart(size: int) -> None:
+    """In JSON they end a string; not in text, nor where JSON is searched as it stands."""
+    filling = (CALM.encode() * 80)[:size]
+    raw = [Scanner("", (RuleSpec("words", scope=("raw bytes",), markers=("force",)),), False, width) for width in WIDTHS]
+    for gap in (b'"', b'""', b'" "', b'":[],"'):
+        text = gap.join([b"f", b"o", b"r", b"c", b"e"])
+        for one in SCANNERS:
+            assert refused(one, b"a bud " + text + b" on a hill " + filling), text
+    for one in raw:
+        assert refused(one, b'{"f":[],"o":[],"r":[],"c":[],"e":[]}' + b" " * size)
+
+
 def test_a_capital_and_a_digit_may_be_far_apart() -> None:
     """The run of base64 has its capital in one block and its digit in another; a word before it has a capital too."""
     for gap in (2, 3, 61, 62, 63, 64, 65, 127, 128, 200):

@@ -28,7 +28,7 @@ cdef class EnvelopeScanner(MessageFilter):
         cdef bint metadata_clean
         cdef uint64_t words = (self.in_scope[<int>PAYLOAD_KEYS] | self.in_scope[<int>PAYLOAD_STRINGS]
                                | self.in_scope[<int>RAW_BYTES]) & active
-        if not self.is_clean(env, words != 0, &metadata_clean):
+        if not self.is_clean(env, words != 0, self.is_in_strings(env, active), &metadata_clean):
             if not metadata_clean and not self.scan_metadata(env, active):
                 return False
             if not self.scan_payload(env, active):
@@ -111,7 +111,8 @@ cdef class EnvelopeScanner(MessageFilter):
         keys.values = strings.values = strings.keys = 0
         strings.words = self.in_scope[<int>PAYLOAD_STRINGS] & active
         strings.inner_keys = keys.keys
-        if self.payload_is_clean(env, (keys.words | strings.words | self.in_scope[<int>RAW_BYTES] & active) != 0):
+        if self.payload_is_clean(env, (keys.words | strings.words | self.in_scope[<int>RAW_BYTES] & active) != 0,
+                                 self.is_in_strings(env, active)):
             return True
         if env.payload_kind == JSON_VALUE:
             if not self.walk(env.payload, &keys, &strings):
@@ -126,8 +127,12 @@ cdef class EnvelopeScanner(MessageFilter):
         self.depth = 0
         return strings.words == 0 or self.text(env.payload, &strings, 0)
 
-    cdef bint payload_is_clean(self, Envelope* env, bint words) noexcept nogil:
-        """Whether the prefilter proves that the payload holds nothing."""
+    cdef bint is_in_strings(self, const Envelope* env, uint64_t active) noexcept nogil:
+        """Whether a quote in the payload ends what is searched: in text, and in JSON as it stands, it is punctuation."""
+        return env.payload_kind == JSON_VALUE and not self.in_scope[<int>RAW_BYTES] & active
+
+    cdef bint payload_is_clean(self, Envelope* env, bint words, bint in_strings) noexcept nogil:
+        """Whether the prefilter proves that the payload holds nothing; `in_strings` is that of MessageFilter.is_clean."""
         cdef bint is_json = env.payload_kind == JSON_VALUE
         cdef int trips
         self.phase = IN_INSTRUCTION if words else IN_TELEMETRY
@@ -137,7 +142,7 @@ cdef class EnvelopeScanner(MessageFilter):
             return False
         if env.payload_kind == OPAQUE_BYTES and not words:
             return True
-        trips = self.trips(env.payload, is_json)
+        trips = self.trips(env.payload, in_strings)
         if trips & LM_TRIP_CODES and not (words and self.holds_codes(env.payload)):
             trips &= ~<int>LM_TRIP_CODES
         if not is_json:

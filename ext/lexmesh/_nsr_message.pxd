@@ -13,7 +13,7 @@ cdef class MessageFilter(PayloadScanner):
     cdef Prefilter whole_filter         # of all rules, for metadata and payload at once
     cdef Buffer line                    # event type, metadata and a short payload, side by side
 
-    cdef bint is_clean(self, const Envelope* env, bint words, bint* metadata_clean) noexcept nogil
+    cdef bint is_clean(self, const Envelope* env, bint words, bint in_strings, bint* metadata_clean) noexcept nogil
     cdef uint8_t* write_line(self, const Envelope* env, uint8_t* to) noexcept nogil
     cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil
     cdef bint payload_joins(self, Span payload, PayloadKind kind, bint words) noexcept nogil

@@ -26,14 +26,16 @@ cdef class MessageFilter(PayloadScanner):
     def __dealloc__(self):
         release(&self.line)
 
-    cdef bint is_clean(self, const Envelope* env, bint words, bint* metadata_clean) noexcept nogil:
+    cdef bint is_clean(self, const Envelope* env, bint words, bint in_strings, bint* metadata_clean) noexcept nogil:
         """Whether the prefilter proves that the message holds nothing; False also without memory.
 
         A short payload stands behind the metadata in one text: most messages are decided by one run over that.
-        `words`: whether the payload is searched for words. `metadata_clean` is told of the metadata alone.
+        `words`: whether the payload is searched for words. `in_strings`: whether a quote in it ends what is searched.
+        `metadata_clean` is told of the metadata alone.
         """
         cdef bint unread = env.payload.len == 0
         cdef Py_ssize_t length = 0
+        cdef Py_ssize_t codes_to
         cdef uint8_t* end
         cdef uint8_t* whole
         metadata_clean[0] = False
@@ -45,7 +47,8 @@ cdef class MessageFilter(PayloadScanner):
         length = end - self.line.ptr
         if not unread and length + env.payload.len < SHORT:
             whole = quoted(end, env.payload)
-            if (self.clean_line(self.whole_filter, whole, length, whole - self.line.ptr if words else length)
+            codes_to = whole - self.line.ptr if words else length
+            if (self.clean_line(self.whole_filter, whole, length if in_strings else whole - self.line.ptr, codes_to)
                     and not self.payload_joins(env.payload, env.payload_kind, words)):
                 return True
         metadata_clean[0] = self.clean_line(self.metadata_filter, end, length, length)
@@ -78,7 +81,7 @@ cdef class MessageFilter(PayloadScanner):
     cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil:
         """Whether the line up to `end` holds nothing.
 
-        `json_from`: where a payload begins. `codes_to`: where what may hold characters by their numbers ends.
+        `json_from`: where a payload begins of which each string is searched by itself. `codes_to`: where what may hold characters by their numbers ends.
         """
         cdef Span line = span(self.line.ptr, end - self.line.ptr)
         cdef int trips
