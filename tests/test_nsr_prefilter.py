@@ -222,7 +222,8 @@ def test_a_stage_is_run_in_metadata_too(stage: str) -> None:
 def test_quotes_set_letters_of_a_text_apart(size: int) -> None:
     """In JSON they end a string; not in text, nor where JSON is searched as it stands."""
     filling = (CALM.encode() * 80)[:size]
-    raw = [Scanner("", (RuleSpec("words", scope=("raw bytes",), markers=("force",)),), False, width) for width in WIDTHS]
+    as_it_stands = (RuleSpec("words", scope=("raw bytes",), markers=("force",)),)
+    raw = [Scanner("", as_it_stands, False, width) for width in WIDTHS]
     for gap in (b'"', b'""', b'" "', b'":[],"'):
         text = gap.join([b"f", b"o", b"r", b"c", b"e"])
         for one in SCANNERS:
