@@ -4,5 +4,7 @@ from typing_extensions import disjoint_base
 
 from ._nsr_text import TextScanner
 
+ROOTS: tuple[str, ...]
+
 @disjoint_base
 class PayloadScanner(TextScanner): ...
