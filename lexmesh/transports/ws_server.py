@@ -32,7 +32,7 @@ from lexmesh.transports.session import Session
 from lexmesh.transports.turn import TurnFlusher
 
 HANDSHAKE_SECONDS = 5.0
-READ_BUFFER = 16 * 1024
+READ_BUFFER = 4096  # bytes; only the handshake and the first frames go through it
 
 logger = logging.getLogger("lexmesh.websocket")
 
