@@ -4,7 +4,7 @@ from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint
 
 from lexmesh._envelope cimport (
     HAS_DEPTH, HAS_EPOCH, HAS_METADATA, HAS_PAYLOAD, HAS_PRIORITY, HAS_REPLY_TO, HAS_SEQ, HAS_SOURCE, HAS_TARGET,
-    HAS_TIMESTAMP, HAS_TTL, HAS_TYPE, JSON_VALUE, NO_PAYLOAD, Envelope, Scratch, decimal, parse_id,
+    HAS_TIMESTAMP, HAS_TTL, HAS_TYPE, JSON_VALUE, NO_PAYLOAD, Envelope, Scratch, decimal, parse_id, read_string,
 )
 from lexmesh._json_text cimport skip_space
 from lexmesh._span cimport (
@@ -118,7 +118,7 @@ cdef Status json_member(Scratch scratch, Envelope* env, const uint8_t** cursor, 
         return TRUNCATED
     if cursor[0][0] != c'"':
         return BAD_JSON
-    status = scratch.unescaped_string(cursor, end, &key)
+    status = read_string(scratch, cursor, end, &key)
     if status != OK:
         return status
     field = json_field(key)
@@ -169,14 +169,14 @@ cdef Status json_value(Scratch scratch, Envelope* env, uint32_t field, const uin
     if start[0] != c'"':
         return WRONG_TYPE
     if field == HAS_TYPE:
-        return scratch.unescaped_string(cursor, end, &env.event_type)
+        return read_string(scratch, cursor, end, &env.event_type)
     if field == HAS_SOURCE:
-        return scratch.unescaped_string(cursor, end, &env.source_node)
+        return read_string(scratch, cursor, end, &env.source_node)
     if field == HAS_TARGET:
-        return scratch.unescaped_string(cursor, end, &env.target_node)
+        return read_string(scratch, cursor, end, &env.target_node)
     if field == HAS_REPLY_TO:
-        return scratch.unescaped_string(cursor, end, &env.reply_to)
-    return scratch.unescaped_string(cursor, end, id)
+        return read_string(scratch, cursor, end, &env.reply_to)
+    return read_string(scratch, cursor, end, id)
 
 
 cdef Status json_metadata(Scratch scratch, Envelope* env, const uint8_t** cursor, const uint8_t* end) noexcept nogil:
@@ -197,7 +197,7 @@ cdef Status json_metadata(Scratch scratch, Envelope* env, const uint8_t** cursor
             return TRUNCATED
         if cursor[0][0] != c'"':
             return BAD_JSON
-        status = scratch.unescaped_string(cursor, end, &key)
+        status = read_string(scratch, cursor, end, &key)
         if status != OK:
             return status
         skip_space(cursor, end)
@@ -211,7 +211,7 @@ cdef Status json_metadata(Scratch scratch, Envelope* env, const uint8_t** cursor
             return TRUNCATED
         if cursor[0][0] != c'"':
             return METADATA_NOT_TEXT
-        status = scratch.unescaped_string(cursor, end, &value)
+        status = read_string(scratch, cursor, end, &value)
         if status == OK:
             status = scratch.add_pair(env, key, value)
         if status != OK:

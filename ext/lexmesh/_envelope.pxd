@@ -3,7 +3,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from lexmesh._json cimport Walker
-from lexmesh._span cimport Span, Status, span
+from lexmesh._json_text cimport plain_string
+from lexmesh._span cimport OK, Span, Status, span
 
 cdef enum Format:
     JSON = 0        # one JSON object, subprotocol lexmesh.v1.json
@@ -78,6 +79,11 @@ cdef class Scratch:
     cdef Status add_pair(self, Envelope* env, Span key, Span value) noexcept nogil
     cdef Status unescaped_string(self, const uint8_t** cursor, const uint8_t* end, Span* out) noexcept nogil
     cdef Status _room_to_unescape(self, Py_ssize_t length) noexcept nogil
+
+
+cdef inline Status read_string(Scratch scratch, const uint8_t** cursor, const uint8_t* end, Span* out) noexcept nogil:
+    """Reads a string as the plain UTF-8 that it stands for."""
+    return OK if plain_string(cursor, end, out) else scratch.unescaped_string(cursor, end, out)
 
 
 cdef bint decimal(const uint8_t* ptr, Py_ssize_t length, uint64_t* value) noexcept nogil

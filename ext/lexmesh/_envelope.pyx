@@ -8,6 +8,11 @@ from lexmesh._json_text cimport string, unescape
 from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, OUT_OF_RANGE, Span, Status, span
 
 
+cdef extern from "text.h" nogil:
+    bint lm_is_plain_subject(const uint8_t* ptr, size_t length) noexcept
+    bint lm_eight_digits(const uint8_t* ptr, uint64_t* value) noexcept
+
+
 cdef bint is_subject(Span text) noexcept nogil:
     """Whether `text` is a concrete subject: tokens between dots, without spaces or control characters, none
     of them a wildcard."""
@@ -16,6 +21,8 @@ cdef bint is_subject(Span text) noexcept nogil:
     cdef uint8_t c
     if text.len == 0 or text.len > MAX_NAME:
         return False
+    if lm_is_plain_subject(text.ptr, <size_t>text.len):
+        return True
     for i in range(text.len + 1):
         c = text.ptr[i] if i < text.len else c'.'
         if c == c'.':
@@ -30,11 +37,14 @@ cdef bint is_subject(Span text) noexcept nogil:
 cdef bint decimal(const uint8_t* ptr, Py_ssize_t length, uint64_t* value) noexcept nogil:
     """Reads a canonical decimal (no sign, no leading zero) that fits 64 bits."""
     cdef uint64_t result = 0
-    cdef uint64_t digit
-    cdef Py_ssize_t i
+    cdef uint64_t digit, eight
+    cdef Py_ssize_t i = 0
     if length < 1 or length > 20 or (length > 1 and ptr[0] == c'0'):
         return False
-    for i in range(length):
+    while i + 8 <= length and lm_eight_digits(ptr + i, &eight):
+        result = result * 100000000 + eight
+        i += 8
+    for i in range(i, length):
         digit = <uint64_t>ptr[i] - c'0'
         if digit > 9 or result > (<uint64_t>-1 - digit) // 10:
             return False
