@@ -4,13 +4,16 @@ from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint
 
 from lexmesh._envelope cimport (
     HAS_DEPTH, HAS_EPOCH, HAS_METADATA, HAS_PAYLOAD, HAS_PRIORITY, HAS_REPLY_TO, HAS_SEQ, HAS_SOURCE, HAS_TARGET,
-    HAS_TIMESTAMP, HAS_TTL, HAS_TYPE, JSON_VALUE, NO_PAYLOAD, Envelope, Scratch, decimal, parse_id, read_string,
+    HAS_TIMESTAMP, HAS_TTL, HAS_TYPE, JSON_VALUE, NO_PAYLOAD, Envelope, Scratch, decimal, read_string,
 )
 from lexmesh._json_text cimport skip_space
 from lexmesh._span cimport (
     BAD_ID, BAD_JSON, DUPLICATE_KEY, METADATA_NOT_TEXT, NO_TYPE, NOT_AN_OBJECT, OK, OUT_OF_RANGE, TRAILING, TRUNCATED,
     UNKNOWN_FIELD, WRONG_TYPE, Span, Status, is_literal, same, span,
 )
+
+cdef extern from "text.h" nogil:
+    bint lm_eight_digits(const uint8_t* ptr, uint64_t* value) noexcept
 
 cdef enum:
     HAS_ID = 1 << 31    # the member `id`, which holds source, epoch and seq
@@ -25,6 +28,8 @@ cdef inline Status json_integer(const uint8_t** cursor, const uint8_t* end, uint
     if negative:
         at += 1
     first = at
+    while end - at >= 8 and lm_eight_digits(at, &magnitude):
+        at += 8
     while at < end and c'0' <= at[0] <= c'9':
         at += 1
     if at == first or (at < end and (at[0] == c'.' or (at[0] | 0x20) == c'e')):
@@ -99,7 +104,7 @@ cdef Status decode_json(Scratch scratch, Envelope* env, const uint8_t** cursor) 
     if cursor[0] != end:
         return TRAILING
     if env.has & <uint32_t>HAS_ID:
-        if not parse_id(id, &source, &env.epoch, &env.seq):
+        if not scratch.split_id(id, &source, &env.epoch, &env.seq):
             return BAD_ID
         if env.has & HAS_SOURCE and not same(source, env.source_node):
             return BAD_ID

@@ -75,6 +75,7 @@ cdef void skip_all_space(const uint8_t** cursor, const uint8_t* end) noexcept no
 
 
 cdef Status any_string(const uint8_t** cursor, const uint8_t* end, Span* raw, bint* escaped) noexcept nogil:
+    """Reads a string whose opening quote is at the cursor; `raw` is what stands between its quotes."""
     cdef const uint8_t* start = cursor[0] + 1
     cdef const uint8_t* at = start
     cdef Py_ssize_t step

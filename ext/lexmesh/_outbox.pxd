@@ -31,10 +31,11 @@ cdef class Outbox(Sender):
     cdef readonly bint congested
 
     cdef int put(self, Span message, Subject* subject) except -1
-    cdef Py_ssize_t _put_text(self, Span message) except -1
-    cdef Py_ssize_t _put_batched(self, Span message, bint* starts) except -1
+    cdef int _put_framed(self, Span message, Subject* subject) except -1
+    cdef int _queued(self, Subject* subject, Py_ssize_t size, bint starts) except -1
+    cdef bint _open_batch(self, Py_ssize_t size) except -1
     cdef void _close_batch(self) noexcept
-    cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except *
+    cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except -1
     cdef void _drop_oldest(self, Py_ssize_t wanted) noexcept
     cpdef bint too_old(self) noexcept
     cdef void _watch_congestion(self) except *

@@ -16,6 +16,7 @@ from lexmesh._ledger cimport DENIED, ROUTED, UNDECIDED, UNROUTABLE, Ingress, Tal
 from lexmesh._ledger cimport ingress_counts
 from lexmesh._nsr cimport Scanner
 from lexmesh._reader cimport ReadBuffer
+from lexmesh._relay cimport start_relay
 from lexmesh._router cimport Endpoint, Subject
 from lexmesh._span cimport OK, RESERVED_TYPE, TOO_BIG, Span, Status, same, span
 from lexmesh._status cimport malformed
@@ -146,8 +147,7 @@ cdef class Core(Intake):
             self.origin.seq = env.seq
             self.origin.tally.taken += 1
             subject.tally.taken += 1
-            self.relay.env = &env
-            self.relay.has_json = self.relay.has_proto = False
+            start_relay(&self.relay, &env)
             outcome = ROUTED if self._offer(endpoint, subject, endpoint, None) else UNROUTABLE
             return outcome_name(self._count(outcome, subject, self.origin))
         finally:

@@ -20,8 +20,10 @@
 #if defined(_MSC_VER)
 #include <intrin.h>
 static inline unsigned lm_ctz32(uint32_t bits) { unsigned long at; _BitScanForward(&at, bits); return (unsigned)at; }
+static inline unsigned lm_ctz64(uint64_t bits) { unsigned long at; _BitScanForward64(&at, bits); return (unsigned)at; }
 #else
 static inline unsigned lm_ctz32(uint32_t bits) { return (unsigned)__builtin_ctz(bits); }
+static inline unsigned lm_ctz64(uint64_t bits) { return (unsigned)__builtin_ctzll(bits); }
 #endif
 
 /* Bits set where a byte ends the plain run of a JSON string: control, quote, backslash, non-ASCII. */
@@ -55,12 +57,12 @@ static inline uint64_t lm_high16n(const uint8_t *ptr) {
 
 static inline int lm_is_plain(uint8_t c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
 
-/* Whether the 16 bytes at ptr lie on one page: then a text that begins there may be read beyond its end. Address
+/* Whether so many bytes at ptr lie on one page: then a text that begins there may be read beyond its end. Address
  * sanitizer knows objects, not pages. */
 #if defined(__SANITIZE_ADDRESS__)
-static inline int lm_may_overread(const uint8_t *ptr) { (void)ptr; return 0; }
+static inline int lm_may_overread(const uint8_t *ptr, size_t size) { (void)ptr; (void)size; return 0; }
 #else
-static inline int lm_may_overread(const uint8_t *ptr) { return ((uintptr_t)ptr & 4095) <= 4096 - 16; }
+static inline int lm_may_overread(const uint8_t *ptr, size_t size) { return ((uintptr_t)ptr & 4095) <= 4096 - size; }
 #endif
 
 #if defined(__GNUC__)
@@ -75,7 +77,7 @@ LM_OUT_OF_LINE size_t lm_plain_rest(const uint8_t *ptr, size_t length, size_t at
         uint32_t hit = lm_special16(ptr + at);
         if (hit) return at + lm_ctz32(hit);
     }
-    if (at < length && lm_may_overread(ptr + at)) {
+    if (at < length && lm_may_overread(ptr + at, 16)) {
         uint32_t hit = lm_special16(ptr + at) & ((1u << (length - at)) - 1);
         return hit ? at + lm_ctz32(hit) : length;
     }
@@ -107,7 +109,7 @@ static inline int lm_is_plain_subject(const uint8_t *ptr, size_t length) {
     uint32_t edge = 1; /* the byte before was a dot, or there was none */
     for (size_t at = 0; at < length; at += 16) {
         uint32_t within = length - at < 16 ? (1u << (length - at)) - 1 : 0xFFFF;
-        if (within != 0xFFFF && !lm_may_overread(ptr + at)) return 0;
+        if (within != 0xFFFF && !lm_may_overread(ptr + at, 16)) return 0;
         __m128i block = _mm_loadu_si128((const __m128i *)(ptr + at));
         __m128i bad = _mm_cmplt_epi8(block, _mm_set1_epi8(0x21)); /* signed: bytes >= 0x80 too */
         bad = _mm_or_si128(bad, _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7F)));
@@ -152,6 +154,11 @@ static inline size_t lm_utf8_valid_prefix(const uint8_t *ptr, size_t length) {
             uint32_t high = lm_high16(ptr + at);
             if (high) { at += lm_ctz32(high); break; }
             at += 16;
+        }
+        if (at < length && length - at < 16 && lm_may_overread(ptr + at, 16)) {
+            uint32_t high = lm_high16(ptr + at) & ((1u << (length - at)) - 1);
+            if (!high) return length;
+            at += lm_ctz32(high);
         }
 #elif defined(LM_NEON)
         while (at + 16 <= length) {
