@@ -27,6 +27,7 @@ cdef class Outbox(Sender):
     cdef int64_t stuck_since        # ms; when the transport last stopped taking bytes
     cdef Buffer out
     cdef Py_ssize_t batch_at        # where the open batch frame begins in `out`, -1 when none is open
+    cdef Py_ssize_t batch_head      # bytes kept there for its header
     cdef bint scheduled, stuck
     cdef readonly bint congested
 
@@ -35,6 +36,7 @@ cdef class Outbox(Sender):
     cdef int _queued(self, Subject* subject, Py_ssize_t size, bint starts) except -1
     cdef bint _open_batch(self, Py_ssize_t size) except -1
     cdef void _close_batch(self) noexcept
+    cdef void _shorten_last_frame(self, uint32_t by) noexcept
     cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except -1
     cdef void _drop_oldest(self, Py_ssize_t wanted) noexcept
     cpdef bint too_old(self) noexcept

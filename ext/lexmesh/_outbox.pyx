@@ -198,7 +198,7 @@ cdef class Outbox(Sender):
     cdef int _queued(self, Subject* subject, Py_ssize_t size, bint starts) except -1:
         """Records so many bytes, and the header of a batch if they start one."""
         if starts and self.format == PROTO:
-            size += MAX_HEADER
+            size += self.batch_head
         self._record(subject, <uint32_t>size, starts)
         if not self.scheduled and not self.stuck:
             self.scheduled = True
@@ -212,36 +212,41 @@ cdef class Outbox(Sender):
     cdef bint _open_batch(self, Py_ssize_t size) except -1:
         """Sees to it that a batch frame with room for so many bytes is open, and tells whether it is a new one.
 
-        A batch always has room for its largest header.
+        What a batch has before its payload suffices for the header of any length that it may reach.
         """
         if self.batch_at >= 0:
-            if self.out.len - self.batch_at - MAX_HEADER + size <= BATCH_BYTES:
+            if self.out.len - self.batch_at - self.batch_head + size <= BATCH_BYTES:
                 return False
             self._close_batch()
-        if not reserve(&self.out, MAX_HEADER + size):
+        self.batch_head = <Py_ssize_t>lm_frame_header_size(<uint64_t>max(size, BATCH_BYTES), self.masked)
+        if not reserve(&self.out, self.batch_head + size):
             raise MemoryError
         self.batch_at = self.out.len
-        self.out.len += MAX_HEADER
+        self.out.len += self.batch_head
         return True
 
     cdef void _close_batch(self) noexcept:
-        """Writes the header of the open batch where it belongs, close before the payload, and moves that up."""
+        """Writes the header of the open batch where it belongs; a short batch's is shorter, its payload is moved up."""
         cdef uint8_t* start = self.out.ptr + self.batch_at
-        cdef Py_ssize_t length = self.out.len - self.batch_at - MAX_HEADER
+        cdef Py_ssize_t length = self.out.len - self.batch_at - self.batch_head
         cdef uint32_t mask = lm_next_mask() if self.masked else 0
         cdef Py_ssize_t header = <Py_ssize_t>lm_frame_header_size(<uint64_t>length, self.masked)
-        cdef Py_ssize_t i
         if self.masked:
-            lm_frame_mask(start + MAX_HEADER, <size_t>length, mask)
-        memmove(start + header, start + MAX_HEADER, <size_t>length)
+            lm_frame_mask(start + self.batch_head, <size_t>length, mask)
+        if header < self.batch_head:
+            memmove(start + header, start + self.batch_head, <size_t>length)
+            self.out.len -= self.batch_head - header
         lm_frame_header(start, BINARY, <uint64_t>length, self.masked, mask)
-        self.out.len -= MAX_HEADER - header
         self.batch_at = -1
-        if not self.keeps_frames:    # nobody asks for the sizes of single frames
-            return
+        if self.keeps_frames and header < self.batch_head:
+            self._shorten_last_frame(<uint32_t>(self.batch_head - header))
+
+    cdef void _shorten_last_frame(self, uint32_t by) noexcept:
+        """Corrects the size of the record that the last frame starts with."""
+        cdef Py_ssize_t i
         for i in range(self.record_first + self.record_count - 1, self.record_first - 1, -1):
             if self.records[i].starts_frame:
-                self.records[i].size -= <uint32_t>(MAX_HEADER - header)
+                self.records[i].size -= by
                 return
 
     # -- leaving -------------------------------------------------------------------------------------------------
