@@ -20,10 +20,14 @@ async def server():
         yield server
 
 
-@pytest.fixture
-async def client(server):
+@pytest.fixture(params=[False, True], ids=["first frames", "later frames"])
+async def client(server, request: pytest.FixtureRequest):
+    """A connection whose frames picows still parses, or one that the gateway's own reader has taken over."""
     client = await RawClient.connect(server.port)
     assert client.status == 101
+    if request.param:
+        client.send(frame(PING))
+        assert (await client.frame()).opcode == PONG
     yield client
     await client.aclose()
 
@@ -97,6 +101,24 @@ async def test_the_same_at_whatever_byte_the_stream_is_cut(server, opcode: int, 
         pass
     assert server.ledger()["ingress"]["malformed"] == 0
     await client.aclose()
+
+
+@pytest.mark.parametrize("piece", [1000, 30_000, 40_000, 100_000, 250_000])
+async def test_messages_larger_than_what_is_read_at_once(piece: int) -> None:
+    async with gateway(max_message_size=1 << 20) as server:
+        received = Received()
+        server.subscribe("a", received)
+        client = await RawClient.connect(server.port)
+        sizes = [1, 120, 130, 40_000, 70_000, 140_000, 300_000, 5]
+        stream = b"".join(text({"type": "a", "data": "x" * size}) for size in sizes)
+        client.send(text({"type": "a", "data": ""}))
+        await received.wait()
+        for at in range(0, len(stream), piece):
+            client.send(stream[at : at + piece])
+            await client.drain()
+            await asyncio.sleep(0)
+        assert [len(event.data) for event in await received.wait(1 + len(sizes))] == [0, *sizes]
+        await client.aclose()
 
 
 async def test_a_batch_and_fragments_of_one(server) -> None:
