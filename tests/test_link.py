@@ -121,6 +121,23 @@ async def test_messages_larger_than_what_is_read_at_once(piece: int) -> None:
         await client.aclose()
 
 
+async def test_halves_of_frames_that_come_in_turns_are_kept_apart(server) -> None:
+    clients = [await RawClient.connect(server.port) for _ in range(3)]
+    sent = [text({"type": "a", "data": str(n) * 1000}) for n in range(len(clients))]
+    for client in clients:
+        client.send(frame(PING))
+        assert (await client.frame()).opcode == PONG
+    for at in range(0, max(map(len, sent)), 300):
+        for client, whole in zip(clients, sent, strict=True):
+            client.send(whole[at : at + 300])
+            await client.drain()
+            await asyncio.sleep(0)
+    events = await server.received.wait(len(clients))
+    assert sorted(event.data for event in events) == [str(n) * 1000 for n in range(len(clients))]
+    for client in clients:
+        await client.aclose()
+
+
 async def test_a_batch_and_fragments_of_one(server) -> None:
     client = await RawClient.connect(server.port, subprotocol=PROTO)
     events = batch(*(message(event_type="a", payload=str(i)) for i in range(100)))
@@ -202,6 +219,12 @@ async def test_as_many_fragments_as_allowed(server, client) -> None:
     for _ in range(3):
         client.send(frame(TEXT, parts[0], fin=False), *frames, frame(CONTINUATION, parts[-1]))
     assert len(await server.received.wait(3)) == 3
+
+
+async def test_what_comes_before_a_violation_counts(server, client) -> None:
+    client.send(text(HELLO) * 2 + frame(3))
+    assert await client.closed() == 1002
+    assert len(server.received.events) == 2
 
 
 async def test_nothing_after_a_violation_is_taken_in(server, client) -> None:

@@ -135,7 +135,8 @@ cdef class Reader(WSListener, asyncio.BufferedProtocol):
     cdef int detach(self) except -1:
         """Lets go of the connection: else its memory would wait in a cycle for the garbage collector."""
         self.transport = self.protocol = self.handed = None
-        release(&self.unfinished)
+        if not self.shared.busy:    # else frames in it may be being served; `buffer_updated` or the end lets go of it
+            release(&self.unfinished)
         return 0
 
     cdef int take_over(self) except -1:
@@ -182,9 +183,11 @@ cdef class Reader(WSListener, asyncio.BufferedProtocol):
             logger.exception("closing a connection: what it sent could not be served")
             self.violation(INTERNAL_ERROR, "")
         finally:
-            self._keep(data + at, 0 if self.broken or self.transport is None else length - at)
             self.shared.busy = nested
-            self.served(now)
+            try:
+                self._keep(data + at, 0 if self.broken or self.transport is None else length - at)
+            finally:
+                self.served(now)
 
     cdef Py_ssize_t _missing(self) noexcept:
         """Bytes until the frame in `unfinished` is complete, if its header is there."""
