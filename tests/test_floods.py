@@ -85,7 +85,6 @@ async def past_first_frames(client: RawClient) -> None:
 
 
 @EITHER_READER
-
 @pytest.mark.parametrize("whole", [frame(TEXT, b"x" * 100), frame(BINARY, b"x" * 70_000), frame(PING, b"x" * 9)])
 @pytest.mark.parametrize("sent", [1, 2, 7, -1])
 async def test_half_a_frame_is_waited_for_and_then_closed(whole: bytes, sent: int, later: bool) -> None:
