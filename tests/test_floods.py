@@ -75,12 +75,23 @@ async def test_a_handshake_that_stalls_is_cut(monkeypatch: pytest.MonkeyPatch) -
 
 # -- frames that do not end -----------------------------------------------------------------------------------------
 
+EITHER_READER = pytest.mark.parametrize("later", [False, True], ids=["first frames", "later frames"])
 
+
+async def past_first_frames(client: RawClient) -> None:
+    """From here on the gateway's own reader has the connection, no longer picows."""
+    client.send(frame(PING))
+    assert (await client.frame()).opcode == PONG
+
+
+@EITHER_READER
 @pytest.mark.parametrize("whole", [frame(TEXT, b"x" * 100), frame(BINARY, b"x" * 70_000), frame(PING, b"x" * 9)])
 @pytest.mark.parametrize("sent", [1, 2, 7, -1])
-async def test_half_a_frame_is_waited_for_and_then_closed(whole: bytes, sent: int) -> None:
+async def test_half_a_frame_is_waited_for_and_then_closed(whole: bytes, sent: int, later: bool) -> None:
     async with gateway(frame_timeout=0.2) as server:
         client = await RawClient.connect(server.port)
+        if later:
+            await past_first_frames(client)
         client.send(text({"type": "before"}), whole[:sent])
         assert await client.closed() == 1008
         assert server.ledger()["taken"] == 1
@@ -88,9 +99,12 @@ async def test_half_a_frame_is_waited_for_and_then_closed(whole: bytes, sent: in
         await eventually(lambda: server.ledger()["connections"] == 0)
 
 
-async def test_a_frame_that_trickles_is_late_all_the_same() -> None:
+@EITHER_READER
+async def test_a_frame_that_trickles_is_late_all_the_same(later: bool) -> None:
     async with gateway(frame_timeout=0.2) as server:
         client = await RawClient.connect(server.port)
+        if later:
+            await past_first_frames(client)
         trickle = asyncio.ensure_future(send_slowly(client, frame(TEXT, b"x" * 60_000)))
         assert await client.closed() == 1008
         trickle.cancel()
@@ -222,11 +236,14 @@ async def test_a_read_buffer_is_given_back_after_a_large_frame() -> None:
         await client.aclose()
 
 
-async def test_it_is_not_while_half_a_frame_is_in_it() -> None:
+@EITHER_READER
+async def test_it_is_not_while_half_a_frame_is_in_it(later: bool) -> None:
     async with gateway(frame_timeout=0.4) as server:
         heard = Received()
         server.subscribe("a", heard)
         client = await RawClient.connect(server.port)
+        if later:
+            await past_first_frames(client)
         link = only_session(server).link
         whole = text({"type": "a", "data": "x" * 900_000})
         client.send(whole[:-1])
@@ -238,9 +255,12 @@ async def test_it_is_not_while_half_a_frame_is_in_it() -> None:
         await client.aclose()
 
 
-async def test_a_declared_length_reserves_nothing() -> None:
+@EITHER_READER
+async def test_a_declared_length_reserves_nothing(later: bool) -> None:
     async with gateway() as server:
         client = await RawClient.connect(server.port)
+        if later:
+            await past_first_frames(client)
         client.send(b"\x81\xff" + (1 << 20).to_bytes(8, "big") + b"\1\2\3\4")
         await eventually(lambda: only_session(server).link.pending == 14)
         assert only_session(server).link.read_capacity <= 16_384

@@ -20,10 +20,14 @@ async def server():
         yield server
 
 
-@pytest.fixture
-async def client(server):
+@pytest.fixture(params=[False, True], ids=["first frames", "later frames"])
+async def client(server, request: pytest.FixtureRequest):
+    """A connection whose frames picows still parses, or one that the gateway's own reader has taken over."""
     client = await RawClient.connect(server.port)
     assert client.status == 101
+    if request.param:
+        client.send(frame(PING))
+        assert (await client.frame()).opcode == PONG
     yield client
     await client.aclose()
 
@@ -97,6 +101,41 @@ async def test_the_same_at_whatever_byte_the_stream_is_cut(server, opcode: int, 
         pass
     assert server.ledger()["ingress"]["malformed"] == 0
     await client.aclose()
+
+
+@pytest.mark.parametrize("piece", [1000, 30_000, 40_000, 100_000, 250_000])
+async def test_messages_larger_than_what_is_read_at_once(piece: int) -> None:
+    async with gateway(max_message_size=1 << 20) as server:
+        received = Received()
+        server.subscribe("a", received)
+        client = await RawClient.connect(server.port)
+        sizes = [1, 120, 130, 40_000, 70_000, 140_000, 300_000, 5]
+        stream = b"".join(text({"type": "a", "data": "x" * size}) for size in sizes)
+        client.send(text({"type": "a", "data": ""}))
+        await received.wait()
+        for at in range(0, len(stream), piece):
+            client.send(stream[at : at + piece])
+            await client.drain()
+            await asyncio.sleep(0)
+        assert [len(event.data) for event in await received.wait(1 + len(sizes))] == [0, *sizes]
+        await client.aclose()
+
+
+async def test_halves_of_frames_that_come_in_turns_are_kept_apart(server) -> None:
+    clients = [await RawClient.connect(server.port) for _ in range(3)]
+    sent = [text({"type": "a", "data": str(n) * 1000}) for n in range(len(clients))]
+    for client in clients:
+        client.send(frame(PING))
+        assert (await client.frame()).opcode == PONG
+    for at in range(0, max(map(len, sent)), 300):
+        for client, whole in zip(clients, sent, strict=True):
+            client.send(whole[at : at + 300])
+            await client.drain()
+            await asyncio.sleep(0)
+    events = await server.received.wait(len(clients))
+    assert sorted(event.data for event in events) == [str(n) * 1000 for n in range(len(clients))]
+    for client in clients:
+        await client.aclose()
 
 
 async def test_a_batch_and_fragments_of_one(server) -> None:
@@ -180,6 +219,12 @@ async def test_as_many_fragments_as_allowed(server, client) -> None:
     for _ in range(3):
         client.send(frame(TEXT, parts[0], fin=False), *frames, frame(CONTINUATION, parts[-1]))
     assert len(await server.received.wait(3)) == 3
+
+
+async def test_what_comes_before_a_violation_counts(server, client) -> None:
+    client.send(text(HELLO) * 2 + frame(3))
+    assert await client.closed() == 1002
+    assert len(server.received.events) == 2
 
 
 async def test_nothing_after_a_violation_is_taken_in(server, client) -> None:

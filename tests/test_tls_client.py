@@ -13,7 +13,7 @@ import uvloop
 import websockets
 from raw_ws import eventually
 
-from lexmesh import TransportError, WebSocketClient
+from lexmesh import StreamEvent, TransportError, WebSocketClient
 
 PADDING = "x" * 10_000
 MOST = 10_000  # messages of PADDING: far more than the kernel's buffers and the client's queue hold
@@ -60,3 +60,28 @@ def test_what_waited_for_a_slow_reader_arrives_once_and_in_order(server_side: ss
             await client.disconnect()
 
     uvloop.run(main())
+
+
+@pytest.mark.parametrize("run", [uvloop.run, asyncio.run], ids=["uvloop", "asyncio"])
+def test_what_a_server_sends_arrives_whole_and_in_order(server_side: ssl.SSLContext, run: Any) -> None:
+    sizes = [0, 100, 16_000, 17_000, 70_000, 300_000, 5] * 20
+
+    async def main() -> None:
+        events: list[StreamEvent] = []
+
+        async def send(peer: Any) -> None:
+            for size in sizes:
+                await peer.send(json.dumps({"type": "a", "data": "x" * size}))
+            async for _message in peer:
+                pass
+
+        async with websockets.serve(send, "127.0.0.1", 0, ssl=server_side) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            client = WebSocketClient("sensor", f"wss://localhost:{port}", reconnect=False)
+            client.register_handler("a", events.append)
+            await client.connect()
+            await eventually(lambda: len(events) >= len(sizes))
+            assert [len(event.data) for event in events] == sizes
+            await client.disconnect()
+
+    run(main())

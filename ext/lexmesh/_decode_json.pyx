@@ -4,13 +4,16 @@ from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint
 
 from lexmesh._envelope cimport (
     HAS_DEPTH, HAS_EPOCH, HAS_METADATA, HAS_PAYLOAD, HAS_PRIORITY, HAS_REPLY_TO, HAS_SEQ, HAS_SOURCE, HAS_TARGET,
-    HAS_TIMESTAMP, HAS_TTL, HAS_TYPE, JSON_VALUE, NO_PAYLOAD, Envelope, Scratch, decimal, parse_id,
+    HAS_TIMESTAMP, HAS_TTL, HAS_TYPE, JSON_VALUE, NO_PAYLOAD, Envelope, Scratch, decimal, read_string,
 )
 from lexmesh._json_text cimport skip_space
 from lexmesh._span cimport (
     BAD_ID, BAD_JSON, DUPLICATE_KEY, METADATA_NOT_TEXT, NO_TYPE, NOT_AN_OBJECT, OK, OUT_OF_RANGE, TRAILING, TRUNCATED,
     UNKNOWN_FIELD, WRONG_TYPE, Span, Status, is_literal, same, span,
 )
+
+cdef extern from "text.h" nogil:
+    bint lm_eight_digits(const uint8_t* ptr, uint64_t* value) noexcept
 
 cdef enum:
     HAS_ID = 1 << 31    # the member `id`, which holds source, epoch and seq
@@ -25,6 +28,8 @@ cdef inline Status json_integer(const uint8_t** cursor, const uint8_t* end, uint
     if negative:
         at += 1
     first = at
+    while end - at >= 8 and lm_eight_digits(at, &magnitude):
+        at += 8
     while at < end and c'0' <= at[0] <= c'9':
         at += 1
     if at == first or (at < end and (at[0] == c'.' or (at[0] | 0x20) == c'e')):
@@ -99,7 +104,7 @@ cdef Status decode_json(Scratch scratch, Envelope* env, const uint8_t** cursor) 
     if cursor[0] != end:
         return TRAILING
     if env.has & <uint32_t>HAS_ID:
-        if not parse_id(id, &source, &env.epoch, &env.seq):
+        if not scratch.split_id(id, &source, &env.epoch, &env.seq):
             return BAD_ID
         if env.has & HAS_SOURCE and not same(source, env.source_node):
             return BAD_ID
@@ -118,7 +123,7 @@ cdef Status json_member(Scratch scratch, Envelope* env, const uint8_t** cursor, 
         return TRUNCATED
     if cursor[0][0] != c'"':
         return BAD_JSON
-    status = scratch.unescaped_string(cursor, end, &key)
+    status = read_string(scratch, cursor, end, &key)
     if status != OK:
         return status
     field = json_field(key)
@@ -169,14 +174,14 @@ cdef Status json_value(Scratch scratch, Envelope* env, uint32_t field, const uin
     if start[0] != c'"':
         return WRONG_TYPE
     if field == HAS_TYPE:
-        return scratch.unescaped_string(cursor, end, &env.event_type)
+        return read_string(scratch, cursor, end, &env.event_type)
     if field == HAS_SOURCE:
-        return scratch.unescaped_string(cursor, end, &env.source_node)
+        return read_string(scratch, cursor, end, &env.source_node)
     if field == HAS_TARGET:
-        return scratch.unescaped_string(cursor, end, &env.target_node)
+        return read_string(scratch, cursor, end, &env.target_node)
     if field == HAS_REPLY_TO:
-        return scratch.unescaped_string(cursor, end, &env.reply_to)
-    return scratch.unescaped_string(cursor, end, id)
+        return read_string(scratch, cursor, end, &env.reply_to)
+    return read_string(scratch, cursor, end, id)
 
 
 cdef Status json_metadata(Scratch scratch, Envelope* env, const uint8_t** cursor, const uint8_t* end) noexcept nogil:
@@ -197,7 +202,7 @@ cdef Status json_metadata(Scratch scratch, Envelope* env, const uint8_t** cursor
             return TRUNCATED
         if cursor[0][0] != c'"':
             return BAD_JSON
-        status = scratch.unescaped_string(cursor, end, &key)
+        status = read_string(scratch, cursor, end, &key)
         if status != OK:
             return status
         skip_space(cursor, end)
@@ -211,7 +216,7 @@ cdef Status json_metadata(Scratch scratch, Envelope* env, const uint8_t** cursor
             return TRUNCATED
         if cursor[0][0] != c'"':
             return METADATA_NOT_TEXT
-        status = scratch.unescaped_string(cursor, end, &value)
+        status = read_string(scratch, cursor, end, &value)
         if status == OK:
             status = scratch.add_pair(env, key, value)
         if status != OK:

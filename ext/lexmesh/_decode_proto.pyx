@@ -11,6 +11,7 @@ from lexmesh._span cimport (
 cdef enum:
     VARINT = 0          # wire types (protobuf encoding guide)
     LENGTH = 2
+    NUMBERS = 0xFA0     # the fields that are varints: 5 and 7 to 11, bit n for field n
     MAX_HEAD = 5        # bytes of a tag or a length; protobuf's own parsers read no more
 
 
@@ -52,7 +53,7 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
             return UNKNOWN_FIELD
         if number != 6 and env.has & (1u << number):
             return REPEATED_FIELD
-        if <int>(tag & 7) != (<int>VARINT if number == 5 or 7 <= number <= 11 else <int>LENGTH):
+        if <int>(tag & 7) != (<int>VARINT if NUMBERS >> number & 1 else <int>LENGTH):
             return BAD_WIRE_TYPE
         env.has |= 1u << number
         cursor[0] += step

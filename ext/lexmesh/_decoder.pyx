@@ -1,11 +1,10 @@
 """Decodes one message, JSON or protobuf, into an Envelope of spans, without making a Python object."""
 
 from libc.stdint cimport uint8_t
-from libc.string cimport memset
 
 from lexmesh._decode_json cimport decode_json
 from lexmesh._decode_proto cimport decode_proto
-from lexmesh._envelope cimport JSON, Envelope, Format, Scratch, check_names
+from lexmesh._envelope cimport JSON, Envelope, Format, Scratch, check_names, clear
 from lexmesh._span cimport OK, Span, Status
 
 
@@ -14,7 +13,7 @@ cdef class Decoder(Scratch):
         """Finds every field of `raw`, which must outlive `env`; on failure sets the byte where it showed."""
         cdef const uint8_t* cursor = raw.ptr
         cdef Status status
-        memset(env, 0, sizeof(Envelope))
+        clear(env)
         env.raw = raw
         env.format = format
         env.metadata = self.pairs

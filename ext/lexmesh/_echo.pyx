@@ -1,6 +1,7 @@
 """A link that sends every WebSocket message back: the inbound path without what lies behind it, for protocol suites."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t
 
 from picows.picows cimport WSMsgType, WSTransport
 
@@ -16,7 +17,7 @@ cdef class EchoLink(Link):
 
     cdef bint waiting       # for the peer to read
 
-    cdef int _message(self, int opcode, Span payload) except -1:
+    cdef int _message(self, int opcode, Span payload, int64_t now) except -1:
         if opcode == WSMsgType.TEXT and not is_utf8(payload):
             return self._not_utf8()
         if payload.len > self._largest(opcode):

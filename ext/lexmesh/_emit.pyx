@@ -12,6 +12,7 @@ from lexmesh._json_text cimport escape, escaped_size, skip_space
 from lexmesh._span cimport Span, is_literal, put_varint, span, varint_size
 
 cdef enum:
+    MOST_ESCAPED = 6    # bytes of JSON that one byte of text may become
     NUMBERS = 96        # bytes that suffice for all numeric fields of either format, tags and keys included
 
 
@@ -211,7 +212,7 @@ cdef bint splice_json(const Envelope* env, Buffer* out) noexcept nogil:
     cdef uint8_t* at
     skip_space(&body, end)
     body += 1
-    if not reserve(out, env.raw.len + 2 * escaped_size(env.source_node) + 2 * NUMBERS):
+    if not reserve(out, env.raw.len + 2 * MOST_ESCAPED * env.source_node.len + 2 * NUMBERS):
         return False
     at = out.ptr + out.len
     at[0] = c'{'

@@ -3,7 +3,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from lexmesh._json cimport Walker
-from lexmesh._span cimport Span, Status, span
+from lexmesh._json_text cimport plain_string
+from lexmesh._span cimport OK, Span, Status, span
 
 cdef enum Format:
     JSON = 0        # one JSON object, subprotocol lexmesh.v1.json
@@ -33,6 +34,7 @@ cdef enum PayloadKind:
 cdef enum:
     MAX_NAME = 255      # bytes of a node name, a subject or a content type
     MAX_REPLY_TO = 512  # bytes of a printed id with the longest name
+    MAX_PREFIX = 64     # bytes of an id up to its number that are remembered
 
 
 cdef struct Pair:
@@ -74,10 +76,30 @@ cdef class Scratch:
     cdef Py_ssize_t pair_capacity
     cdef uint8_t* scratch
     cdef Py_ssize_t scratch_len, scratch_capacity
+    cdef uint8_t prefix[MAX_PREFIX]     # of the last id, `source:epoch:`: the next one mostly has the same
+    cdef Py_ssize_t prefix_len, prefix_source_len
+    cdef uint64_t prefix_epoch
 
     cdef Status add_pair(self, Envelope* env, Span key, Span value) noexcept nogil
     cdef Status unescaped_string(self, const uint8_t** cursor, const uint8_t* end, Span* out) noexcept nogil
+    cdef bint split_id(self, Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil
     cdef Status _room_to_unescape(self, Py_ssize_t length) noexcept nogil
+
+
+cdef inline void clear(Envelope* env) noexcept nogil:
+    """Makes an envelope empty; field by field, since a memset of this size becomes a slow string instruction."""
+    env.payload_kind = NO_PAYLOAD
+    env.rewrite = False
+    env.has = env.depth = env.ttl_ms = env.priority = 0
+    env.timestamp = 0
+    env.epoch = env.seq = 0
+    env.source_node = env.target_node = env.event_type = env.payload = env.reply_to = env.content_type = span(NULL, 0)
+    env.metadata_count = env.depth_at = env.depth_len = 0
+
+
+cdef inline Status read_string(Scratch scratch, const uint8_t** cursor, const uint8_t* end, Span* out) noexcept nogil:
+    """Reads a string as the plain UTF-8 that it stands for."""
+    return OK if plain_string(cursor, end, out) else scratch.unescaped_string(cursor, end, out)
 
 
 cdef bint decimal(const uint8_t* ptr, Py_ssize_t length, uint64_t* value) noexcept nogil

@@ -2,10 +2,16 @@
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy
 
 from lexmesh._json cimport Walker
-from lexmesh._json_text cimport string, unescape
+from lexmesh._json_text cimport any_string, unescape
 from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, OUT_OF_RANGE, Span, Status, span
+
+
+cdef extern from "text.h" nogil:
+    bint lm_is_plain_subject(const uint8_t* ptr, size_t length) noexcept
+    bint lm_eight_digits(const uint8_t* ptr, uint64_t* value) noexcept
 
 
 cdef bint is_subject(Span text) noexcept nogil:
@@ -16,6 +22,8 @@ cdef bint is_subject(Span text) noexcept nogil:
     cdef uint8_t c
     if text.len == 0 or text.len > MAX_NAME:
         return False
+    if lm_is_plain_subject(text.ptr, <size_t>text.len):
+        return True
     for i in range(text.len + 1):
         c = text.ptr[i] if i < text.len else c'.'
         if c == c'.':
@@ -30,13 +38,16 @@ cdef bint is_subject(Span text) noexcept nogil:
 cdef bint decimal(const uint8_t* ptr, Py_ssize_t length, uint64_t* value) noexcept nogil:
     """Reads a canonical decimal (no sign, no leading zero) that fits 64 bits."""
     cdef uint64_t result = 0
-    cdef uint64_t digit
-    cdef Py_ssize_t i
+    cdef uint64_t digit, eight
+    cdef Py_ssize_t i = 0
     if length < 1 or length > 20 or (length > 1 and ptr[0] == c'0'):
         return False
-    for i in range(length):
+    while i + 8 <= length and lm_eight_digits(ptr + i, &eight):
+        result = result * 100000000 + eight
+        i += 8
+    for i in range(i, length):
         digit = <uint64_t>ptr[i] - c'0'
-        if digit > 9 or result > (<uint64_t>-1 - digit) // 10:
+        if digit > 9 or (length == 20 and result > (<uint64_t>-1 - digit) // 10):
             return False
         result = result * 10 + digit
     value[0] = result
@@ -104,7 +115,7 @@ cdef class Scratch:
         """Reads a string and decodes its escapes into the scratch, so that everything after sees plain UTF-8."""
         cdef bint escaped
         cdef Span raw
-        cdef Status status = string(cursor, end, &raw, &escaped)
+        cdef Status status = any_string(cursor, end, &raw, &escaped)
         if status == OK and escaped:
             status = self._room_to_unescape(end - raw.ptr)
             if status == OK:
@@ -113,6 +124,26 @@ cdef class Scratch:
                 self.scratch_len += raw.len
         out[0] = raw
         return status
+
+    cdef bint split_id(self, Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil:
+        """parse_id, which need not read again what this id shares with the last one: source and epoch."""
+        cdef Py_ssize_t length = self.prefix_len
+        if 0 < length < text.len and memcmp(text.ptr, self.prefix, <size_t>length) == 0 and decimal(
+                text.ptr + length, text.len - length, seq):
+            source[0] = span(text.ptr, self.prefix_source_len)
+            epoch[0] = self.prefix_epoch
+            return True
+        if not parse_id(text, source, epoch, seq):
+            return False
+        length = text.len
+        while text.ptr[length - 1] != c':':
+            length -= 1
+        if length <= MAX_PREFIX:
+            memcpy(self.prefix, text.ptr, <size_t>length)
+            self.prefix_len = length
+            self.prefix_source_len = source.len
+            self.prefix_epoch = epoch[0]
+        return True
 
     cdef Status _room_to_unescape(self, Py_ssize_t length) noexcept nogil:
         """Grows the scratch once a message, by all that is left of it: spans into it must not move later."""

@@ -2,7 +2,8 @@
 
 from lexmesh._codec cimport StreamEvent
 from lexmesh._pipeline cimport Core
-from lexmesh._router cimport Endpoint, Relay, Subject
+from lexmesh._relay cimport Relay
+from lexmesh._router cimport Endpoint, Subject
 
 
 cdef class HandlerEndpoint(Endpoint):

@@ -7,7 +7,8 @@ from types import FunctionType, MethodType
 from lexmesh._codec cimport StreamEvent
 from lexmesh._ledger cimport Drop
 from lexmesh._pipeline cimport Core
-from lexmesh._router cimport Endpoint, Relay, Router, Subject
+from lexmesh._relay cimport Relay
+from lexmesh._router cimport Endpoint, Router, Subject
 
 cause_depth = ContextVar("lexmesh_cause_depth", default=0)
 """Depth of what an async handler publishes: its cause's depth plus one."""

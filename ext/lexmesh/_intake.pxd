@@ -6,9 +6,10 @@ from lexmesh._buffer cimport Buffer
 from lexmesh._codec cimport StreamEvent
 from lexmesh._decoder cimport Decoder
 from lexmesh._envelope cimport Envelope, Format
-from lexmesh._ledger cimport Ingress, Tally
+from lexmesh._ledger cimport UNDECIDED, Ingress, Tally
 from lexmesh._nsr cimport Scanner, Verdict
-from lexmesh._router cimport Endpoint, Relay, Router, Subject
+from lexmesh._relay cimport Relay
+from lexmesh._router cimport Endpoint, Router, Subject
 from lexmesh._span cimport Span, Status
 from lexmesh._window cimport Windows
 
@@ -43,22 +44,22 @@ cdef class Intake:
     cdef public set awaited             # ids of requests of this node that wait for a reply
     cdef public Endpoint reply_endpoint # gets the replies to them
 
-    cdef Ingress take(self, Span raw, Format format, Endpoint source, int64_t now) except *
-    cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except *
-    cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except *
+    cdef Ingress take(self, Span raw, Format format, Endpoint source, int64_t now) except? UNDECIDED
+    cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED
+    cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except? UNDECIDED
     cdef Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil
-    cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except *
-    cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except *
+    cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except? UNDECIDED
+    cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except -1
     cdef int _deny(self, Envelope* env, Subject* subject, Endpoint source) except -1
     cdef int _flag(self, Envelope* env, Subject* subject, Endpoint source) except -1
     cdef int _record(self, const Envelope* env, Endpoint source, str rule, str path, bint denied) except -1
-    cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except *
+    cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED
     cdef void _stamp(self, Envelope* env, Endpoint source, int64_t now) noexcept nogil
     cdef int _learn_name(self, Envelope* env, Endpoint source) except -1
-    cdef bint _is_new(self, Envelope* env, Endpoint source) except *
-    cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except *
+    cdef bint _is_new(self, Envelope* env, Endpoint source) except -1
+    cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except? UNDECIDED
     cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source,
-                                   Scanner policed_by) except *
-    cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *
-    cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *
+                                   Scanner policed_by) except? UNDECIDED
+    cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED
+    cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED
     cdef Py_ssize_t _offer(self, Endpoint endpoint, Subject* subject, Endpoint source, object event) except -1

@@ -14,7 +14,8 @@ from lexmesh._envelope cimport Envelope, Format
 from lexmesh._ledger cimport DENIED, DUPLICATE, EXPIRED, FILTERED, LOOPED, MALFORMED, ROUTED, UNDECIDED, UNROUTABLE
 from lexmesh._ledger cimport Ingress
 from lexmesh._nsr cimport Scanner
-from lexmesh._router cimport Endpoint, Relay, Router, Subject
+from lexmesh._relay cimport Relay, release_relay, start_relay
+from lexmesh._router cimport Endpoint, Router, Subject
 from lexmesh._span cimport OK, TOO_BIG, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
 from lexmesh._window cimport Windows
@@ -57,13 +58,12 @@ cdef class Intake:
         memset(&self.own, 0, sizeof(Buffer))
 
     def __dealloc__(self):
-        release(&self.relay.json)
-        release(&self.relay.proto)
+        release_relay(&self.relay)
         release(&self.own)
 
     # -- the one pass --------------------------------------------------------------------------------------------
 
-    cdef Ingress take(self, Span raw, Format format, Endpoint source, int64_t now) except *:
+    cdef Ingress take(self, Span raw, Format format, Endpoint source, int64_t now) except? UNDECIDED:
         """Takes in one message as it came from the wire; `raw` must stay in place until this returns."""
         cdef Envelope env
         cdef Py_ssize_t at = 0
@@ -75,7 +75,7 @@ cdef class Intake:
             return self._malformed(status, at, source)
         return self.admit(&env, source, now)
 
-    cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except *:
+    cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
         cdef Subject* subject = self.router.find(env.event_type)
         self.now = now
         if subject.reserved:    # spoken to this node, never routed and never counted as a message
@@ -88,7 +88,7 @@ cdef class Intake:
             return self._count(DENIED, subject, source)
         return self._admit_policed(env, subject, source, now)
 
-    cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except *:
+    cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except? UNDECIDED:
         cdef Ingress outcome
         if source.nameless and env.source_node.len:
             self._learn_name(env, source)
@@ -107,7 +107,7 @@ cdef class Intake:
             subject.tally.ingress[<int>outcome] += 1
         return outcome
 
-    cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except *:
+    cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except? UNDECIDED:
         source.tally.taken += 1
         self.router.unknown.tally.taken += 1
         reason = f"{reason_of(status)} at byte {at}"
@@ -115,7 +115,7 @@ cdef class Intake:
         source.refused(NULL, <int>MALFORMED, reason, "")
         return self._count(MALFORMED, &self.router.unknown, source)
 
-    cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except *:
+    cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except -1:
         """Whether the policy lets a message pass; a refusal is counted by rule, recorded, and told to the source."""
         cdef bint allowed = self.scanner.allows(env, &self.verdict)
         if not allowed:
@@ -152,7 +152,7 @@ cdef class Intake:
         self.auditor(self.now, source, id, node, subject, rule, path, denied, env.depth if env != NULL else 0)
         return 0
 
-    cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except *:
+    cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
         """Why an allowed message does not go on: expired, looped or duplicate; ROUTED when it does."""
         if env.has & HAS_TTL and (env.ttl_ms == 0 or (env.has & HAS_TIMESTAMP
                                                       and now - <int64_t>env.ttl_ms >= env.timestamp)):
@@ -163,7 +163,7 @@ cdef class Intake:
             return DUPLICATE
         return ROUTED
 
-    cdef bint _is_new(self, Envelope* env, Endpoint source) except *:
+    cdef bint _is_new(self, Envelope* env, Endpoint source) except -1:
         if source.window is None or not source.window.is_of(env.source_node, env.epoch):
             source.window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else source.number)
         return source.window.add(env.seq)
@@ -191,7 +191,7 @@ cdef class Intake:
 
     # -- filters and transformers --------------------------------------------------------------------------------
 
-    cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except *:
+    cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except? UNDECIDED:
         cdef StreamEvent event = event_from(env, self.decoder)
         cdef Scanner policed_by = self.scanner
         cdef object result
@@ -233,7 +233,7 @@ cdef class Intake:
         return INGRESS_NAMES[<int>outcome]
 
     cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source,
-                                   Scanner policed_by) except *:
+                                   Scanner policed_by) except? UNDECIDED:
         """Routes what filters and transformers let pass; what they may have rewritten is policed again.
 
         So is what has waited for them while another policy came into force.
@@ -273,7 +273,7 @@ cdef class Intake:
 
     # -- routing -------------------------------------------------------------------------------------------------
 
-    cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *:
+    cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED:
         """Routes a message; whatever a handler raises through here (SystemExit), it is counted as routed first."""
         try:
             return self._route(env, subject, source, event)
@@ -281,7 +281,7 @@ cdef class Intake:
             self._count(ROUTED, subject, source)
             raise
 
-    cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except *:
+    cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED:
         """Offers a message to its recipients: links first, which copy it, then handlers, which may publish.
 
         Nothing of `env`, of the decoder or of the relay is touched after the first handler ran: a handler that
@@ -292,8 +292,7 @@ cdef class Intake:
         cdef Endpoint endpoint
         cdef bint to_me = env.target_node.len == 0 or not self.node_id or same(env.target_node, self.name_span)
         cdef bint handled = False
-        self.relay.env = env
-        self.relay.has_json = self.relay.has_proto = False
+        start_relay(&self.relay, env)
         env.depth += 1
         route = self.router.route(subject, env.event_type)
         if env.target_node.len == 0:

@@ -1,5 +1,6 @@
 """Strict JSON: one walk that validates a text and refuses what two parsers could read differently."""
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from lexmesh._span cimport Span, Status
@@ -15,6 +16,7 @@ cdef struct KeyMark:
     uint32_t decoded     # length once decoded; differs from len when there are escapes
 
 
+@cython.final
 cdef class Walker:
     """Scratch space of the strict walk; one per decoder, reused for every message."""
 

@@ -2,12 +2,34 @@
 
 from libc.stdint cimport uint8_t
 
-from lexmesh._span cimport Span, Status
+from lexmesh._span cimport OK, Span, Status, lm_plain_prefix, span
 
 
-cdef void skip_space(const uint8_t** cursor, const uint8_t* end) noexcept nogil
-cdef Status string(const uint8_t** cursor, const uint8_t* end, Span* raw, bint* escaped) noexcept nogil
+cdef void skip_all_space(const uint8_t** cursor, const uint8_t* end) noexcept nogil
+cdef Status any_string(const uint8_t** cursor, const uint8_t* end, Span* raw, bint* escaped) noexcept nogil
 cdef Status number(const uint8_t** cursor, const uint8_t* end) noexcept nogil
 cdef Py_ssize_t unescape(Span raw, uint8_t* out) noexcept nogil
 cdef Py_ssize_t escaped_size(Span text) noexcept nogil
 cdef uint8_t* escape(Span text, uint8_t* out) noexcept nogil
+
+
+cdef inline void skip_space(const uint8_t** cursor, const uint8_t* end) noexcept nogil:
+    if cursor[0] < end and cursor[0][0] <= c' ':
+        skip_all_space(cursor, end)
+
+
+cdef inline bint plain_string(const uint8_t** cursor, const uint8_t* end, Span* raw) noexcept nogil:
+    """Reads a string of ASCII without escapes, as most are; False, and nothing is read, if it is none."""
+    cdef const uint8_t* start = cursor[0] + 1
+    cdef const uint8_t* at = start + lm_plain_prefix(start, <size_t>(end - start))
+    if at >= end or at[0] != c'"':
+        return False
+    raw[0] = span(start, at - start)
+    cursor[0] = at + 1
+    return True
+
+
+cdef inline Status string(const uint8_t** cursor, const uint8_t* end, Span* raw, bint* escaped) noexcept nogil:
+    """Reads a string whose opening quote is at the cursor; `raw` is what stands between its quotes."""
+    escaped[0] = False
+    return OK if plain_string(cursor, end, raw) else any_string(cursor, end, raw, escaped)

@@ -67,14 +67,14 @@ cdef inline Status escape_length(const uint8_t* at, const uint8_t* end, Py_ssize
     return OK
 
 
-cdef void skip_space(const uint8_t** cursor, const uint8_t* end) noexcept nogil:
+cdef void skip_all_space(const uint8_t** cursor, const uint8_t* end) noexcept nogil:
     cdef const uint8_t* at = cursor[0]
     while at < end and (at[0] == c' ' or at[0] == c'\n' or at[0] == c'\r' or at[0] == c'\t'):
         at += 1
     cursor[0] = at
 
 
-cdef Status string(const uint8_t** cursor, const uint8_t* end, Span* raw, bint* escaped) noexcept nogil:
+cdef Status any_string(const uint8_t** cursor, const uint8_t* end, Span* raw, bint* escaped) noexcept nogil:
     """Reads a string whose opening quote is at the cursor; `raw` is what stands between its quotes."""
     cdef const uint8_t* start = cursor[0] + 1
     cdef const uint8_t* at = start

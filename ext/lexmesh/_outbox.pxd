@@ -27,6 +27,7 @@ cdef class Outbox(Sender):
     cdef int64_t stuck_since        # ms; when the transport last stopped taking bytes
     cdef Buffer out
     cdef Py_ssize_t batch_at        # where the open batch frame begins in `out`, -1 when none is open
+    cdef Py_ssize_t batch_head      # bytes kept there for its header
     cdef bint scheduled             # will be flushed, at the end of the loop turn
     cdef bint held                  # or when the read that is being served is done
     cdef bint stuck
@@ -35,10 +36,12 @@ cdef class Outbox(Sender):
     cdef inline void hold(self) noexcept
     cdef int let_go(self) except -1
     cdef int put(self, Span message, Subject* subject) except -1
-    cdef Py_ssize_t _put_text(self, Span message) except -1
-    cdef Py_ssize_t _put_batched(self, Span message, bint* starts) except -1
+    cdef int _put_framed(self, Span message, Subject* subject) except -1
+    cdef int _queued(self, Subject* subject, Py_ssize_t size, bint starts) except -1
+    cdef bint _open_batch(self, Py_ssize_t size) except -1
     cdef void _close_batch(self) noexcept
-    cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except *
+    cdef void _shorten_last_frame(self, uint32_t by) noexcept
+    cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except -1
     cdef void _drop_oldest(self, Py_ssize_t wanted) noexcept
     cpdef bint too_old(self) noexcept
     cdef void _watch_congestion(self) except *

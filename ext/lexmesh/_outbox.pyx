@@ -9,21 +9,22 @@ import os
 from lexmesh.errors import NotConnectedError, TransportError
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memmove
+from libc.string cimport memmove
 
 from picows.picows cimport WSMsgType, WSTransport
 
 from lexmesh._backlog cimport Record
-from lexmesh._buffer cimport Buffer, append_span, release, reserve
+from lexmesh._buffer cimport Buffer, append, append_span, release, reserve
 from lexmesh._clock cimport now_ms
 from lexmesh._codec cimport StreamEvent, event_from
 from lexmesh._envelope cimport JSON, PROTO, Envelope, Format
 from lexmesh._fields cimport Fields, describe
 from lexmesh._ledger cimport Drop
 from lexmesh._pipeline cimport Core
-from lexmesh._router cimport Endpoint, Relay, Subject, relay_json, relay_proto
+from lexmesh._relay cimport Relay, framed, unframed
+from lexmesh._router cimport Endpoint, Subject
 from lexmesh._sender cimport Sender
-from lexmesh._span cimport Span, put_varint, span, varint_size
+from lexmesh._span cimport Span, put_varint, span
 
 cdef extern from "frame.h" nogil:
     size_t lm_frame_header_size(uint64_t length, int masked) noexcept
@@ -35,6 +36,7 @@ cdef extern from "frame.h" nogil:
 cdef enum:
     TEXT = 1
     BINARY = 2
+    BATCH_ELEMENT = 0x0A        # tag of Batch.events
     MAX_HEADER = 14
     BATCH_BYTES = 65535         # a batch frame closes here: its length then fits the 16-bit form
     QUIET_BYTES = 1024          # of buffer that an outbox keeps for the next message
@@ -102,12 +104,15 @@ cdef class Outbox(Sender):
 
     cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1:
         cdef Span message
-        if not (relay_proto(relay, &message) if self.format == PROTO else relay_json(relay, &message)):
+        if not framed(relay, self.format, &message):
             raise MemoryError
-        if not self._make_room(message.len, subject):
+        if self.stuck and not self._make_room(message.len, subject):
             return 0
-        self.put(message, subject)
-        if self.overflow == BLOCK and self.stuck and self.out.len > self.limit:
+        if self.masked:
+            self.put(unframed(relay, self.format), subject)
+        else:
+            self._put_framed(message, subject)
+        if self.stuck and self.overflow == BLOCK and self.out.len > self.limit:
             self.owner.on_blocked(source)
         return 0
 
@@ -165,12 +170,36 @@ cdef class Outbox(Sender):
 
     cdef int put(self, Span message, Subject* subject) except -1:
         """Frames one message and sees to it that it leaves."""
-        cdef bint starts = True
+        cdef uint32_t mask = lm_next_mask() if self.masked else 0
+        cdef uint8_t head[MAX_HEADER]
         cdef Py_ssize_t size
+        cdef bint starts = True
         if self.format == PROTO:
-            size = self._put_batched(message, &starts)
+            head[0] = BATCH_ELEMENT
+            size = put_varint(head + 1, <uint64_t>message.len) - head
+            starts = self._open_batch(size + message.len)
         else:
-            size = self._put_text(message)
+            size = <Py_ssize_t>lm_frame_header(head, TEXT, <uint64_t>message.len, self.masked, mask)
+        if not reserve(&self.out, size + message.len):
+            raise MemoryError
+        append(&self.out, head, size)
+        append_span(&self.out, message)
+        if self.format == JSON and self.masked:
+            lm_frame_mask(self.out.ptr + self.out.len - message.len, <size_t>message.len, mask)
+        return self._queued(subject, size + message.len, starts)
+
+    cdef int _put_framed(self, Span message, Subject* subject) except -1:
+        """The same for what a Relay has framed."""
+        cdef bint starts = self.format == JSON or self._open_batch(message.len)
+        if not reserve(&self.out, message.len):
+            raise MemoryError
+        append_span(&self.out, message)
+        return self._queued(subject, message.len, starts)
+
+    cdef int _queued(self, Subject* subject, Py_ssize_t size, bint starts) except -1:
+        """Records so many bytes, and the header of a batch if they start one."""
+        if starts and self.format == PROTO:
+            size += self.batch_head
         self._record(subject, <uint32_t>size, starts)
         if not self.scheduled and not self.stuck:
             self.scheduled = True
@@ -182,55 +211,44 @@ cdef class Outbox(Sender):
             self._watch_congestion()
         return 0
 
-    cdef Py_ssize_t _put_text(self, Span message) except -1:
-        cdef Py_ssize_t before = self.out.len
-        cdef uint32_t mask = lm_next_mask() if self.masked else 0
-        if not reserve(&self.out, MAX_HEADER + message.len):
-            raise MemoryError
-        self.out.len += <Py_ssize_t>lm_frame_header(self.out.ptr + self.out.len, TEXT, <uint64_t>message.len,
-                                                    self.masked, mask)
-        append_span(&self.out, message)
-        if self.masked:
-            lm_frame_mask(self.out.ptr + self.out.len - message.len, <size_t>message.len, mask)
-        return self.out.len - before
+    cdef bint _open_batch(self, Py_ssize_t size) except -1:
+        """Sees to it that a batch frame with room for so many bytes is open, and tells whether it is a new one.
 
-    cdef Py_ssize_t _put_batched(self, Span message, bint* starts) except -1:
-        """Adds an event to the open batch frame, or opens one. A batch always has room for its largest header."""
-        cdef Py_ssize_t size = 1 + varint_size(<uint64_t>message.len) + message.len
-        cdef uint8_t* at
-        if self.batch_at >= 0 and self.out.len - self.batch_at - MAX_HEADER + size > BATCH_BYTES:
+        What a batch has before its payload suffices for the header of any length that it may reach.
+        """
+        if self.batch_at >= 0:
+            if self.out.len - self.batch_at - self.batch_head + size <= BATCH_BYTES:
+                return False
             self._close_batch()
-        starts[0] = self.batch_at < 0
-        if not reserve(&self.out, MAX_HEADER + size):
+        self.batch_head = <Py_ssize_t>lm_frame_header_size(<uint64_t>max(size, BATCH_BYTES), self.masked)
+        if not reserve(&self.out, self.batch_head + size):
             raise MemoryError
-        if self.batch_at < 0:
-            self.batch_at = self.out.len
-            self.out.len += MAX_HEADER
-        at = self.out.ptr + self.out.len
-        at[0] = 0x0A
-        at = put_varint(at + 1, <uint64_t>message.len)
-        memcpy(at, message.ptr, <size_t>message.len)
-        self.out.len += size
-        return size + MAX_HEADER if starts[0] else size
+        self.batch_at = self.out.len
+        self.out.len += self.batch_head
+        return True
 
     cdef void _close_batch(self) noexcept:
-        """Writes the header of the open batch where it belongs, close before the payload, and moves that up."""
+        """Writes the header of the open batch where it belongs; a short batch's is shorter, its payload is moved up."""
         cdef uint8_t* start = self.out.ptr + self.batch_at
-        cdef Py_ssize_t length = self.out.len - self.batch_at - MAX_HEADER
+        cdef Py_ssize_t length = self.out.len - self.batch_at - self.batch_head
         cdef uint32_t mask = lm_next_mask() if self.masked else 0
         cdef Py_ssize_t header = <Py_ssize_t>lm_frame_header_size(<uint64_t>length, self.masked)
-        cdef Py_ssize_t i
         if self.masked:
-            lm_frame_mask(start + MAX_HEADER, <size_t>length, mask)
-        memmove(start + header, start + MAX_HEADER, <size_t>length)
+            lm_frame_mask(start + self.batch_head, <size_t>length, mask)
+        if header < self.batch_head:
+            memmove(start + header, start + self.batch_head, <size_t>length)
+            self.out.len -= self.batch_head - header
         lm_frame_header(start, BINARY, <uint64_t>length, self.masked, mask)
-        self.out.len -= MAX_HEADER - header
         self.batch_at = -1
-        if not self.keeps_frames:    # nobody asks for the sizes of single frames
-            return
+        if self.keeps_frames and header < self.batch_head:
+            self._shorten_last_frame(<uint32_t>(self.batch_head - header))
+
+    cdef void _shorten_last_frame(self, uint32_t by) noexcept:
+        """Corrects the size of the record that the last frame starts with."""
+        cdef Py_ssize_t i
         for i in range(self.record_first + self.record_count - 1, self.record_first - 1, -1):
             if self.records[i].starts_frame:
-                self.records[i].size -= <uint32_t>(MAX_HEADER - header)
+                self.records[i].size -= by
                 return
 
     # -- leaving -------------------------------------------------------------------------------------------------
@@ -287,7 +305,7 @@ cdef class Outbox(Sender):
 
     # -- bounds --------------------------------------------------------------------------------------------------
 
-    cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except *:
+    cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except -1:
         """Applies the overflow policy if the queue is full or too old; False if this message is the one dropped."""
         if not self.stuck or self.out.len + size <= self.limit and not self.too_old():
             return True

@@ -5,11 +5,14 @@ from libc.stdint cimport int64_t, uint32_t
 from lexmesh._envelope cimport Envelope, Format
 from lexmesh._intake cimport Intake
 from lexmesh._ledger cimport Ingress
+from lexmesh._reader cimport ReadBuffer
 from lexmesh._router cimport Subject
 from lexmesh._span cimport Span
 
 
 cdef class Core(Intake):
+    cdef ReadBuffer read_buffer     # of all its links: one thread reads them, one after the other
+
     cdef int check_thread(self) except -1
     cdef Subject* decode_own(self, Span message, Format format, Envelope* env) except NULL
     cdef Subject* subject_of_own(self, const Envelope* env) except NULL

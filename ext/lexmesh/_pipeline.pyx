@@ -15,6 +15,8 @@ from lexmesh._intake cimport Intake
 from lexmesh._ledger cimport DENIED, ROUTED, UNDECIDED, UNROUTABLE, Ingress, Tally, balances, egress_counts
 from lexmesh._ledger cimport ingress_counts
 from lexmesh._nsr cimport Scanner
+from lexmesh._reader cimport ReadBuffer
+from lexmesh._relay cimport start_relay
 from lexmesh._router cimport Endpoint, Subject
 from lexmesh._span cimport OK, RESERVED_TYPE, TOO_BIG, Span, Status, same, span
 from lexmesh._status cimport malformed
@@ -27,6 +29,8 @@ cdef inline Span bytes_span(bytes data):
 cdef class Core(Intake):
     """Polices, routes and counts what one node takes in and publishes; arguments as for Intake."""
 
+    def __cinit__(self):
+        self.read_buffer = ReadBuffer()
 
     def publish(self, event_type, data, metadata, target_node, ttl, priority, reply_to, int64_t now, depth=0):
         """Takes in a message of this node's own.
@@ -143,8 +147,7 @@ cdef class Core(Intake):
             self.origin.seq = env.seq
             self.origin.tally.taken += 1
             subject.tally.taken += 1
-            self.relay.env = &env
-            self.relay.has_json = self.relay.has_proto = False
+            start_relay(&self.relay, &env)
             outcome = ROUTED if self._offer(endpoint, subject, endpoint, None) else UNROUTABLE
             return outcome_name(self._count(outcome, subject, self.origin))
         finally:

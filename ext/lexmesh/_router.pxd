@@ -2,9 +2,9 @@
 
 from libc.stdint cimport uint64_t
 
-from lexmesh._buffer cimport Buffer
 from lexmesh._envelope cimport Envelope
 from lexmesh._ledger cimport Drop, Tally
+from lexmesh._relay cimport Relay
 from lexmesh._span cimport Span, Status
 from lexmesh._window cimport Window
 
@@ -21,13 +21,6 @@ cdef struct Subject:
     void* route             # borrowed from Router.routes; a list of Endpoint
     bint reserved
     Tally tally
-
-
-cdef struct Relay:
-    # One routed message on its way out, written at most once in each format.
-    const Envelope* env
-    bint has_json, has_proto
-    Buffer json, proto
 
 
 cdef class Endpoint:
@@ -74,7 +67,3 @@ cdef class Router:
     cpdef bint unsubscribe(self, str pattern, Endpoint endpoint) except *
     cpdef void forget(self, Endpoint endpoint) except *
     cpdef void name(self, Endpoint endpoint, str name) except *
-
-
-cdef bint relay_json(Relay* relay, Span* out) noexcept nogil
-cdef bint relay_proto(Relay* relay, Span* out) noexcept nogil

@@ -8,7 +8,6 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from lexmesh._emit cimport emit_json, emit_proto
 from lexmesh._envelope cimport MAX_NAME
 from lexmesh._ledger cimport Drop, Ingress, Tally, add, egress_counts, ingress_counts
 from lexmesh._span cimport Span, lm_hash, same, span
@@ -17,28 +16,6 @@ cdef extern from "text.h" nogil:
     void lm_set_hash_key(uint64_t key) noexcept
 
 lm_set_hash_key(int.from_bytes(os.urandom(8), "little"))
-
-
-cdef bint relay_json(Relay* relay, Span* out) noexcept nogil:
-    """The message as JSON, valid until the next message; False when memory is out."""
-    if not relay.has_json:
-        relay.json.len = 0
-        if not emit_json(relay.env, &relay.json):
-            return False
-        relay.has_json = True
-    out[0] = span(relay.json.ptr, relay.json.len)
-    return True
-
-
-cdef bint relay_proto(Relay* relay, Span* out) noexcept nogil:
-    """The message as protobuf, valid until the next message; False when memory is out."""
-    if not relay.has_proto:
-        relay.proto.len = 0
-        if not emit_proto(relay.env, &relay.proto):
-            return False
-        relay.has_proto = True
-    out[0] = span(relay.proto.ptr, relay.proto.len)
-    return True
 
 
 cdef uint64_t endpoints_made = 0

@@ -14,6 +14,9 @@ cdef extern from "text.h" nogil:
     size_t lm_plain_prefix(const uint8_t* ptr, size_t length) noexcept
     uint64_t lm_hash(const uint8_t* ptr, size_t length) noexcept
 
+cdef extern from "varint.h" nogil:
+    size_t lm_short_varint(const uint8_t* ptr, uint64_t* value) noexcept
+
 
 cdef struct Span:
     const uint8_t* ptr
@@ -82,6 +85,10 @@ cdef inline Py_ssize_t get_varint(const uint8_t* ptr, const uint8_t* end, uint64
     if at < end and at[0] < 0x80:
         value[0] = at[0]
         return 1
+    if end - at >= 8:
+        shift = <unsigned int>lm_short_varint(at, value)
+        if shift:
+            return shift
     while at < end and shift < 64:
         byte = at[0]
         at += 1

@@ -1,4 +1,4 @@
-/* RFC 6455 framing: headers and masking for frames that go out. */
+/* RFC 6455 framing: headers and masking, of frames that go out and of frames that come in. */
 #ifndef LEXMESH_FRAME_H
 #define LEXMESH_FRAME_H
 
@@ -47,6 +47,47 @@ static inline void lm_frame_mask(uint8_t *data, size_t length, uint32_t mask) {
         memcpy(data + at, &word, 8);
     }
     for (; at < length; at++) data[at] ^= ((const uint8_t *)&mask)[at & 3];
+}
+
+enum { LM_FRAME_INCOMPLETE = 0, LM_FRAME_VIOLATION = -1 };
+
+/* A frame that came in, its payload still as it was sent. */
+typedef struct {
+    uint8_t first; /* FIN, RSV1 to RSV3, opcode */
+    uint32_t mask; /* four bytes in memory order */
+    uint64_t length;
+} lm_frame;
+
+/* Reads a header (section 5.2), which must be masked or must not be. Returns its size or one of the above. */
+static inline int lm_read_frame_header(const uint8_t *at, size_t available, int masked, lm_frame *frame) {
+    int size = 2;
+    frame->mask = 0;
+    frame->length = 0;
+    if (available < 2) return LM_FRAME_INCOMPLETE;
+    uint8_t opcode = at[0] & 15, flag = at[1] & 0x7F;
+    frame->first = at[0];
+    frame->length = flag;
+    if (opcode > 10 || (opcode > 2 && opcode < 8)) return LM_FRAME_VIOLATION;
+    if ((at[1] >> 7) != masked) return LM_FRAME_VIOLATION;
+    if (opcode > 7 && (flag > 125 || !(at[0] & 0x80))) return LM_FRAME_VIOLATION;
+    if (flag == 126) {
+        size = 4;
+        if (available < 4) return LM_FRAME_INCOMPLETE;
+        frame->length = (uint64_t)at[2] << 8 | at[3];
+        if (frame->length < 126) return LM_FRAME_VIOLATION;
+    } else if (flag == 127) {
+        size = 10;
+        if (available < 10) return LM_FRAME_INCOMPLETE;
+        frame->length = 0;
+        for (int i = 2; i < 10; i++) frame->length = frame->length << 8 | at[i];
+        if (frame->length < 65536 || frame->length >> 63) return LM_FRAME_VIOLATION;
+    }
+    if (masked) {
+        if (available < (size_t)size + 4) return LM_FRAME_INCOMPLETE;
+        memcpy(&frame->mask, at + size, 4);
+        size += 4;
+    }
+    return size;
 }
 
 /* xorshift64* (Marsaglia 2003; Vigna 2016), seeded by the operating system at import. */

@@ -1,7 +1,7 @@
 /* Byte classification for text: UTF-8 validity, the plain run of a JSON string, and a keyed hash.
  *
  * Sixteen bytes a step where the target has SSE2 or NEON (both are baseline on their 64-bit targets),
- * one byte a step elsewhere. Every function reads only [ptr, ptr + length). */
+ * one byte a step elsewhere. Functions read only [ptr, ptr + length), or beyond it only what lies on the same page. */
 #ifndef LEXMESH_TEXT_H
 #define LEXMESH_TEXT_H
 
@@ -20,8 +20,10 @@
 #if defined(_MSC_VER)
 #include <intrin.h>
 static inline unsigned lm_ctz32(uint32_t bits) { unsigned long at; _BitScanForward(&at, bits); return (unsigned)at; }
+static inline unsigned lm_ctz64(uint64_t bits) { unsigned long at; _BitScanForward64(&at, bits); return (unsigned)at; }
 #else
 static inline unsigned lm_ctz32(uint32_t bits) { return (unsigned)__builtin_ctz(bits); }
+static inline unsigned lm_ctz64(uint64_t bits) { return (unsigned)__builtin_ctzll(bits); }
 #endif
 
 /* Bits set where a byte ends the plain run of a JSON string: control, quote, backslash, non-ASCII. */
@@ -55,13 +57,29 @@ static inline uint64_t lm_high16n(const uint8_t *ptr) {
 
 static inline int lm_is_plain(uint8_t c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
 
-/* Length of the prefix made only of printable ASCII other than quote and backslash. */
-static inline size_t lm_plain_prefix(const uint8_t *ptr, size_t length) {
-    size_t at = 0;
+/* Whether so many bytes at ptr lie on one page: then a text that begins there may be read beyond its end. Address
+ * sanitizer knows objects, not pages. */
+#if defined(__SANITIZE_ADDRESS__)
+static inline int lm_may_overread(const uint8_t *ptr, size_t size) { (void)ptr; (void)size; return 0; }
+#else
+static inline int lm_may_overread(const uint8_t *ptr, size_t size) { return ((uintptr_t)ptr & 4095) <= 4096 - size; }
+#endif
+
+#if defined(__GNUC__)
+#define LM_OUT_OF_LINE static __attribute__((noinline, unused))
+#else
+#define LM_OUT_OF_LINE static
+#endif
+
+LM_OUT_OF_LINE size_t lm_plain_rest(const uint8_t *ptr, size_t length, size_t at) {
 #if defined(LM_SSE2)
     for (; at + 16 <= length; at += 16) {
         uint32_t hit = lm_special16(ptr + at);
         if (hit) return at + lm_ctz32(hit);
+    }
+    if (at < length && lm_may_overread(ptr + at, 16)) {
+        uint32_t hit = lm_special16(ptr + at) & ((1u << (length - at)) - 1);
+        return hit ? at + lm_ctz32(hit) : length;
     }
 #elif defined(LM_NEON)
     for (; at + 16 <= length; at += 16) {
@@ -71,6 +89,42 @@ static inline size_t lm_plain_prefix(const uint8_t *ptr, size_t length) {
 #endif
     while (at < length && lm_is_plain(ptr[at])) at++;
     return at;
+}
+
+/* Length of the prefix made only of printable ASCII other than quote and backslash. */
+static inline size_t lm_plain_prefix(const uint8_t *ptr, size_t length) {
+#if defined(LM_SSE2)
+    if (length >= 16) { /* most texts end here */
+        uint32_t hit = lm_special16(ptr);
+        if (hit) return lm_ctz32(hit);
+        return lm_plain_rest(ptr, length, 16);
+    }
+#endif
+    return lm_plain_rest(ptr, length, 0);
+}
+
+/* Whether a text is ASCII tokens between dots, without spaces, controls, '*' and '>'; 0 is no proof of the contrary. */
+static inline int lm_is_plain_subject(const uint8_t *ptr, size_t length) {
+#if defined(LM_SSE2)
+    uint32_t edge = 1; /* the byte before was a dot, or there was none */
+    for (size_t at = 0; at < length; at += 16) {
+        uint32_t within = length - at < 16 ? (1u << (length - at)) - 1 : 0xFFFF;
+        if (within != 0xFFFF && !lm_may_overread(ptr + at, 16)) return 0;
+        __m128i block = _mm_loadu_si128((const __m128i *)(ptr + at));
+        __m128i bad = _mm_cmplt_epi8(block, _mm_set1_epi8(0x21)); /* signed: bytes >= 0x80 too */
+        bad = _mm_or_si128(bad, _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7F)));
+        bad = _mm_or_si128(bad, _mm_cmpeq_epi8(block, _mm_set1_epi8('*')));
+        bad = _mm_or_si128(bad, _mm_cmpeq_epi8(block, _mm_set1_epi8('>')));
+        uint32_t dots = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8('.'))) & within;
+        if (((uint32_t)_mm_movemask_epi8(bad) & within) | (dots & (dots << 1 | edge))) return 0;
+        edge = dots >> 15;
+    }
+    return length > 0 && ptr[length - 1] != '.';
+#else
+    (void)ptr;
+    (void)length;
+    return 0;
+#endif
 }
 
 /* Length of one well-formed UTF-8 sequence at ptr, 0 if there is none (Unicode 15, table 3-7). */
@@ -112,6 +166,11 @@ static inline size_t lm_utf8_valid_prefix(const uint8_t *ptr, size_t length) {
             if (high) { at += lm_ctz32(high); break; }
             at += 16;
         }
+        if (at < length && length - at < 16 && lm_may_overread(ptr + at, 16)) {
+            uint32_t high = lm_high16(ptr + at) & ((1u << (length - at)) - 1);
+            if (!high) return length;
+            at += lm_ctz32(high);
+        }
 #elif defined(LM_NEON)
         while (at + 16 <= length) {
             uint64_t high = lm_high16n(ptr + at);
@@ -142,10 +201,18 @@ static inline uint64_t lm_mix(uint64_t a, uint64_t b) {
 #endif
 }
 
+/* One to eight bytes as a word that no other text of that length gives. */
 static inline uint64_t lm_load64(const uint8_t *ptr, size_t length) {
-    uint64_t word = 0;
-    memcpy(&word, ptr, length < 8 ? length : 8);
-    return word;
+    uint64_t word;
+    uint32_t low, high;
+    if (length >= 8) {
+        memcpy(&word, ptr, 8);
+        return word;
+    }
+    if (length < 4) return ptr[0] | (uint64_t)ptr[length / 2] << 8 | (uint64_t)ptr[length - 1] << 16;
+    memcpy(&low, ptr, 4);
+    memcpy(&high, ptr + length - 4, 4);
+    return (uint64_t)high << 32 | low;
 }
 
 /* Folded multiply over 8-byte words, in the manner of wyhash (Wang Yi, public domain). */
@@ -158,6 +225,29 @@ static inline uint64_t lm_hash(const uint8_t *ptr, size_t length) {
     }
     if (length) state = lm_mix(state ^ lm_load64(ptr, length), 0xE7037ED1A0B428DBull);
     return lm_mix(state, lm_hash_key);
+}
+
+/* Whether eight bytes are decimal digits, and what they say (Lemire and Mula, "Parsing numbers eight at a time"). */
+static inline int lm_eight_digits(const uint8_t *ptr, uint64_t *value) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint64_t word;
+    memcpy(&word, ptr, 8);
+    if (((word & 0xF0F0F0F0F0F0F0F0ull) | ((word + 0x0606060606060606ull) & 0xF0F0F0F0F0F0F0F0ull) >> 4) != 0x3333333333333333ull)
+        return 0;
+    word -= 0x3030303030303030ull;
+    word = word * 10 + (word >> 8);
+    *value = ((word & 0x000000FF000000FFull) * 0x000F424000000064ull
+              + ((word >> 16) & 0x000000FF000000FFull) * 0x0000271000000001ull) >> 32;
+    return 1;
+#else
+    uint64_t sum = 0;
+    for (int i = 0; i < 8; i++) {
+        if (ptr[i] < '0' || ptr[i] > '9') return 0;
+        sum = sum * 10 + ptr[i] - '0';
+    }
+    *value = sum;
+    return 1;
+#endif
 }
 
 #endif

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lexmesh.transports.ws_client import WebSocketClient
 
 ATTEMPT_SECONDS = 10.0
-READ_BUFFER = 64 * 1024
+READ_BUFFER = 4096  # bytes; only the handshake and the first frames go through it
 
 FINAL_CODES = frozenset({1002, 1003, 1007, 1008, 1009})
 """Close codes by which a gateway refuses what this client sends: coming back would only repeat it."""

@@ -16,7 +16,8 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_se
 
 from lexmesh._codec import StreamEvent
 from lexmesh._handlers import cause_depth
-from lexmesh._link import MAX_FRAME_MARGIN, READ_BUFFER
+from lexmesh._link import MAX_FRAME_MARGIN
+from lexmesh._reader import READ_BUFFER
 from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError, PortInUseError, TransportError
