@@ -6,6 +6,7 @@ Autobahn suite's sections 1 to 7 and 10, which the echo server passes as a whole
 
 import asyncio
 import contextlib
+import functools
 import struct
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ import pytest
 from raw_ws import BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, TEXT, RawClient, eventually, frame
 
 from lexmesh import MeshConfig
+from lexmesh._link import Link
 from lexmesh.testing import EchoServer
 
 WORD = "\u03ba\u1f79\u03c3\u03bc\u03b5".encode()  # a Greek word of two and three byte characters
@@ -236,12 +238,18 @@ async def test_one_close_frame_and_the_end_after_a_violation(client: RawClient, 
             assert (await client.frame()).opcode != CLOSE
 
 
+def has_taken(link: Link, frames: int) -> bool:
+    return link.work >= frames
+
+
 async def test_a_violation_from_one_who_reads_nothing_ends_all_the_same(server: EchoServer) -> None:
     client = await RawClient.connect(server.port, receive_buffer=4096)
-    session = next(iter(server._sessions))
-    while session.link.transport.underlying_transport.get_write_buffer_size() == 0:
+    link = next(iter(server._sessions)).link
+    while link.transport.underlying_transport.get_write_buffer_size() == 0:
+        due = link.work + 1
         client.send(frame(BINARY, b"x" * 100_000))
-        await client.drain()
+        # One at a time: with far more unread, the server would stop reading and never see the violation.
+        await eventually(functools.partial(has_taken, link, due))
     client.send(frame(3))
     await eventually(lambda: server.ledger()["connections"] == 0)
     await client.aclose()
