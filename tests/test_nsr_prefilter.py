@@ -16,7 +16,7 @@ from nsr_messages import INSTRUCTION, json_line, proto_message
 from reference_nsr import Message, Reference
 
 from lexmesh._nsr import Scanner
-from lexmesh._nsr_codes import may_hold_codes
+from lexmesh._nsr_codes import holds_codes, may_hold_codes
 from lexmesh._nsr_filter import NOT_ALNUM, READINGS, Prefilter
 from lexmesh._nsr_rules import Program, letters_of
 from lexmesh.nsr import RuleSpec
@@ -298,6 +298,30 @@ def test_nothing_is_found_where_the_prefilter_is_silent() -> None:
         text = random_text(pick)
         if not may_hold_codes(text) and not all(one.trips_of(text) for one in FILTERS):
             assert reference.check(Message(INSTRUCTION, (), text, "text"))[0], text
+
+
+NUMBERS = (
+    "66", "6f", "7", "102", "111", "0x66", "0X6f", "0o146", "0146", "146", "U+0066", "u+006f", "666f7263", "0x666f7263",
+    "d0", "3.5", ".66", "66.", "666f72636", "x66", "and", "é", "66ox", "0x", "x",
+)  # fmt: skip
+OF_LETTERS = ("be", "ce", "BF", "u+be")  # bytes of lookalikes; three of them spell no word
+GAPS = (" ", ", ", '","', "-", "; ", "\n" + " " * 20, " " * 24, " " * 25, "((((", "(((((", ".", " u+", "+", "'", "")
+
+
+def random_numbers(pick: random.Random) -> bytes:
+    parts = [pick.choice(NUMBERS) for _ in range(pick.randrange(2, 9))]
+    for _ in range(pick.randrange(3)):
+        parts.insert(pick.randrange(len(parts) + 1), pick.choice(OF_LETTERS))
+    text = pick.choice(GAPS).join(parts) if pick.random() < 0.5 else "".join(part + pick.choice(GAPS) for part in parts)
+    return (CALM[: pick.randrange(20)] + text).encode()
+
+
+def test_numbers_that_are_characters_are_suspected() -> None:
+    pick = random.Random(13)
+    texts = [random_numbers(pick) for _ in range(60_000)]
+    holding = [text for text in texts if holds_codes(text)]
+    assert len(holding) > 5_000
+    assert all(may_hold_codes(text) for text in holding)
 
 
 def test_every_width_finds_the_same() -> None:

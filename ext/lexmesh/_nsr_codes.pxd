@@ -19,5 +19,4 @@ cdef enum Base:
 
 cdef bint next_codes(Span text, Base base, Py_ssize_t* at, Buffer* out) noexcept nogil
 cdef Span printable_part(Span data) noexcept nogil
-cdef bint has_codes(Span text, Buffer* out) noexcept nogil
 cdef int code_kinds(Span text) noexcept nogil

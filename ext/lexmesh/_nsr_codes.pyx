@@ -132,17 +132,6 @@ cdef Span printable_part(Span data) noexcept nogil:
     return data
 
 
-cdef bint has_codes(Span text, Buffer* out) noexcept nogil:
-    """Whether there are numbers in a row that may be characters; `out` is for its own use, with room for the text."""
-    cdef Py_ssize_t at
-    cdef int base
-    for base in range(HEX_CODES, OCTAL_CODES + 1):
-        at = 0
-        if next_codes(text, <Base>base, &at, out):
-            return True
-    return False
-
-
 cdef int code_kinds(Span text) noexcept nogil:
     """Which of LM_NUMBERS and LM_EQUALS a text might hold; 0 proves that it has neither."""
     return lm_code_kinds(text.ptr, <size_t>text.len)
@@ -151,3 +140,18 @@ cdef int code_kinds(Span text) noexcept nogil:
 def may_hold_codes(bytes text not None):
     """Whether `text` might hold characters by their numbers or quoted-printable, for tests."""
     return code_kinds(span(<const uint8_t*><const char*>text, len(text))) != 0
+
+
+def holds_codes(bytes text not None):
+    """Whether `text` holds numbers in a row that are characters, for tests."""
+    cdef bytearray room = bytearray(len(text) + MAX_DIGITS)
+    cdef Buffer out
+    cdef Py_ssize_t at
+    cdef int base
+    out.ptr = <uint8_t*><char*>room
+    out.capacity = len(room)
+    for base in range(HEX_CODES, OCTAL_CODES + 1):
+        at = out.len = 0
+        if next_codes(span(<const uint8_t*><const char*>text, len(text)), <Base>base, &at, &out):
+            return True
+    return False

@@ -31,7 +31,7 @@ cdef class EnvelopeScanner(MessageFilter):
 
     cdef bint scan(self, Envelope* env, uint64_t active) noexcept nogil
     cdef bint is_visible(self, Span text) noexcept nogil
-    cdef bint is_in_strings(self, const Envelope* env, uint64_t active) noexcept nogil
+    cdef inline bint is_in_strings(self, const Envelope* env, uint64_t active) noexcept nogil
     cdef bint payload_is_clean(self, Envelope* env, bint words, bint in_strings) noexcept nogil
     cdef bint scan_root(self, Root root, Span text, const Want* want) noexcept nogil
     cdef bint scan_names(self, Envelope* env, uint64_t active) noexcept nogil

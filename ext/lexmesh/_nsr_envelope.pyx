@@ -4,9 +4,11 @@ The event type, the metadata, the content type and a `reply_to` that is no id ar
 `target_node` and ids are names, which are searched only for policies that ask for it.
 """
 
+cimport cython
 from libc.string cimport memset
 
 from lexmesh._envelope cimport JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT
+from lexmesh._nsr_codes cimport code_kinds
 from lexmesh._nsr_filter cimport LM_TRIP_CODES, LM_TRIP_ESCAPE, LM_TRIP_HIGH
 from lexmesh._nsr_fold cimport SEPARATOR, fold
 from lexmesh._nsr_json cimport is_json_like
@@ -127,7 +129,8 @@ cdef class EnvelopeScanner(MessageFilter):
         self.depth = 0
         return strings.words == 0 or self.text(env.payload, &strings, 0)
 
-    cdef bint is_in_strings(self, const Envelope* env, uint64_t active) noexcept nogil:
+    @cython.final
+    cdef inline bint is_in_strings(self, const Envelope* env, uint64_t active) noexcept nogil:
         """Whether a quote in the payload ends what is searched: in text, and in JSON as it stands, it is punctuation."""
         return env.payload_kind == JSON_VALUE and not self.in_scope[<int>RAW_BYTES] & active
 
@@ -143,7 +146,7 @@ cdef class EnvelopeScanner(MessageFilter):
         if env.payload_kind == OPAQUE_BYTES and not words:
             return True
         trips = self.trips(env.payload, in_strings)
-        if trips & LM_TRIP_CODES and not (words and self.holds_codes(env.payload)):
+        if trips & LM_TRIP_CODES and not (words and code_kinds(env.payload)):
             trips &= ~<int>LM_TRIP_CODES
         if not is_json:
             return trips == 0 and not is_json_like(env.payload)

@@ -1,5 +1,6 @@
 """The prefilter: proof that a text needs no slow path."""
 
+cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
 from lexmesh._span cimport Span
@@ -30,10 +31,12 @@ cdef extern from "nsr_prefilter.h" nogil:
 
 cdef extern from "nsr_joins.h" nogil:
     ctypedef struct lm_splits:
-        uint8_t across[128][16]
-        uint8_t before[128][16]
-        uint8_t after[128][16]
-    void lm_set_pair(uint8_t (*pairs)[16], int a, int b) noexcept
+        uint64_t across[256][2]
+        uint64_t before[128][2]
+        uint64_t after[128][2]
+    void lm_set_pair(uint64_t (*pairs)[2], int a, int b) noexcept
+    void lm_start_splits(lm_splits*) noexcept
+    bint lm_is_plain_pair(const lm_splits*, const uint8_t*, size_t, const uint8_t*, size_t) noexcept
     bint lm_may_join(const lm_splits*, const uint8_t*, size_t, const uint8_t*, size_t) noexcept
     bint lm_may_join_in_json(const lm_splits*, const uint8_t*, size_t) noexcept
 
@@ -42,6 +45,7 @@ cdef enum:
     PADDING = 64            # zeros after a text that short_trips takes
 
 
+@cython.final
 cdef class Prefilter:
     cdef lm_prefilter_tables tables
     cdef lm_splits splits
@@ -49,7 +53,15 @@ cdef class Prefilter:
     cdef bint never                 # there are no patterns: nothing can be found
 
     cdef int trips(self, Span text, bint is_json) noexcept nogil
-    cdef int short_trips(self, Span text, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil
+    cdef inline int short_trips(self, Span text, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil:
+        """As trips, for a text of less than 64 * LM_SHORT bytes with PADDING zeros after it, raw JSON from `json_from` on.
+
+        `codes_to`: numbers are looked for before that place.
+        """
+        if self.never:
+            return 0
+        return self.chosen.run_short(&self.tables, text.ptr, <size_t>text.len, <size_t>json_from, <size_t>codes_to)
+
     cdef bint may_join(self, Span left, Span right) noexcept nogil
     cdef bint may_join_in_json(self, Span text) noexcept nogil
     cdef _add_trigram(self, list sets, int bucket)

@@ -1,5 +1,6 @@
 """The prefilter's tables, from the patterns of a policy."""
 
+cimport cython
 from libc.string cimport memset
 
 from lexmesh._nsr_fold cimport SEPARATOR, SPACE, SYMBOLIC, Symbols, fold, free_symbols
@@ -92,6 +93,7 @@ def covered_trigrams(patterns):
     return {letters for pattern in patterns for letters in trigrams_of(pattern)}
 
 
+@cython.final
 cdef class Prefilter:
     """Tables for some of a policy's patterns.
 
@@ -103,7 +105,7 @@ cdef class Prefilter:
 
     def __init__(self, list patterns not None, list joined not None, int most=2):
         memset(&self.tables, 0, sizeof(self.tables))
-        memset(&self.splits, 0, sizeof(self.splits))
+        lm_start_splits(&self.splits)
         self.chosen = lm_choose_prefilter(most)
         self.never = not patterns
         lengths = [len(pattern.replace(bytes([SPACE]), b"")) for pattern in patterns]
@@ -148,15 +150,6 @@ cdef class Prefilter:
         if self.never:
             return 0
         return self.chosen.run(&self.tables, text.ptr, <size_t>text.len, 0 if is_json else <size_t>text.len)
-
-    cdef int short_trips(self, Span text, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil:
-        """The same for a text of less than 64 * LM_SHORT bytes with PADDING zeros after it, raw JSON from `json_from` on.
-
-        `codes_to`: numbers are looked for before that place.
-        """
-        if self.never:
-            return 0
-        return self.chosen.run_short(&self.tables, text.ptr, <size_t>text.len, <size_t>json_from, <size_t>codes_to)
 
     cdef bint may_join(self, Span left, Span right) noexcept nogil:
         """Whether a marker might be split over two strings."""

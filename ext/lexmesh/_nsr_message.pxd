@@ -14,9 +14,9 @@ cdef class MessageFilter(PayloadScanner):
     cdef Buffer line                    # event type, metadata and a short payload, side by side
 
     cdef bint is_clean(self, const Envelope* env, bint words, bint in_strings, bint* metadata_clean) noexcept nogil
-    cdef uint8_t* write_line(self, const Envelope* env, uint8_t* to) noexcept nogil
-    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil
-    cdef bint payload_joins(self, Span payload, PayloadKind kind, bint words) noexcept nogil
+    cdef inline uint8_t* write_line(self, const Envelope* env) noexcept nogil
+    cdef inline bint clean_line(self, Prefilter filter, Py_ssize_t length, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil
+    cdef inline bint payload_joins(self, Span payload, PayloadKind kind, bint words) noexcept nogil
 
 
 cdef inline bint is_free_text(Span reply_to) noexcept nogil:

@@ -1,11 +1,13 @@
 """The prefilter over a whole message: most are clean, and are known to be after one run over their text."""
 
+cimport cython
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
 from lexmesh._buffer cimport release, reserve
 from lexmesh._envelope cimport JSON_VALUE, Envelope, Pair, PayloadKind
-from lexmesh._nsr_filter cimport LM_TRIP_CODES, PADDING, Prefilter, lm_may_join, lm_splits
+from lexmesh._nsr_codes cimport code_kinds
+from lexmesh._nsr_filter cimport LM_TRIP_CODES, PADDING, Prefilter, lm_is_plain_pair
 from lexmesh._nsr_json cimport is_json_like
 from lexmesh._nsr_wide cimport wide_forms
 from lexmesh._span cimport Span, span
@@ -35,40 +37,46 @@ cdef class MessageFilter(PayloadScanner):
         """
         cdef bint unread = env.payload.len == 0
         cdef Py_ssize_t length = 0
-        cdef Py_ssize_t codes_to
         cdef uint8_t* end
         cdef uint8_t* whole
         metadata_clean[0] = False
-        if not reserve(&self.line, line_room(env)):
-            return False
-        end = self.write_line(env, self.line.ptr)
+        end = self.write_line(env)
         if end == NULL:
-            return False
+            if self.line.capacity >= line_room(env) or not reserve(&self.line, line_room(env)):
+                return False
+            end = self.write_line(env)
+            if end == NULL:
+                return False
         length = end - self.line.ptr
         if not unread and length + env.payload.len < SHORT:
             whole = quoted(end, env.payload)
-            codes_to = whole - self.line.ptr if words else length
-            if (self.clean_line(self.whole_filter, whole, length if in_strings else whole - self.line.ptr, codes_to)
+            memset(whole, 0, PADDING)
+            if (self.clean_line(self.whole_filter, whole - self.line.ptr, length if in_strings else whole - self.line.ptr,
+                                whole - self.line.ptr if words else length)
                     and not self.payload_joins(env.payload, env.payload_kind, words)):
                 return True
-        metadata_clean[0] = self.clean_line(self.metadata_filter, end, length, length)
+        memset(end, 0, PADDING)
+        metadata_clean[0] = self.clean_line(self.metadata_filter, length, length, length)
         return metadata_clean[0] and unread
 
-    cdef uint8_t* write_line(self, const Envelope* env, uint8_t* to) noexcept nogil:
+    @cython.final
+    cdef inline uint8_t* write_line(self, const Envelope* env) noexcept nogil:
         """Writes event type, metadata and the like side by side.
 
         Returns:
-            The end, or NULL if a pair is more than two texts.
+            The end, or NULL if a pair may be more than two texts, or if there is too little room.
         """
-        cdef const lm_splits* splits = &self.metadata_filter.splits
         cdef const Pair* pair = env.metadata
         cdef const Pair* end = pair + env.metadata_count
+        cdef uint8_t* to = self.line.ptr
+        cdef Py_ssize_t left = self.line.capacity - room_beside(env)
+        if left < 0:
+            return NULL
         to = copied(to, env.event_type)
         while pair < end:
-            if is_json_like(pair.key) or is_json_like(pair.value):
-                return NULL
-            if pair.key.len and pair.value.len and lm_may_join(
-                    splits, pair.key.ptr, <size_t>pair.key.len, pair.value.ptr, <size_t>pair.value.len):
+            left -= pair.key.len + pair.value.len + 2
+            if left < 0 or not lm_is_plain_pair(&self.metadata_filter.splits, pair.key.ptr, <size_t>pair.key.len,
+                                                pair.value.ptr, <size_t>pair.value.len):
                 return NULL
             to = quoted(quoted(to, pair.key), pair.value)
             pair += 1
@@ -78,30 +86,32 @@ cdef class MessageFilter(PayloadScanner):
             to = quoted(to, env.reply_to)
         return to
 
-    cdef bint clean_line(self, Prefilter filter, uint8_t* end, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil:
-        """Whether the line up to `end` holds nothing.
+    @cython.final
+    cdef inline bint clean_line(self, Prefilter filter, Py_ssize_t length, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil:
+        """Whether the line's first bytes, with zeros behind them, hold nothing.
 
         `json_from`: where a payload begins of which each string is searched by itself. `codes_to`: where what may hold characters by their numbers ends.
         """
-        cdef Span line = span(self.line.ptr, end - self.line.ptr)
-        cdef int trips
-        memset(end, 0, PADDING)
-        if line.len < SHORT:
-            trips = filter.short_trips(line, json_from, codes_to)
-        else:
-            trips = filter.trips(line, False)
-        return trips == 0 or (trips == <int>LM_TRIP_CODES and not self.holds_codes(span(line.ptr, codes_to)))
+        cdef Span line = span(self.line.ptr, length)
+        cdef int trips = filter.short_trips(line, json_from, codes_to) if length < SHORT else filter.trips(line, False)
+        return trips == 0 or (trips == <int>LM_TRIP_CODES and not code_kinds(span(line.ptr, codes_to)))
 
-    cdef bint payload_joins(self, Span payload, PayloadKind kind, bint words) noexcept nogil:
+    @cython.final
+    cdef inline bint payload_joins(self, Span payload, PayloadKind kind, bint words) noexcept nogil:
         """Whether a payload without trips may still hold something: parts that make a word together, JSON in text."""
         if kind != JSON_VALUE:
             return is_json_like(payload) or wide_forms(payload) != 0
         return words and self.instruction_filter.may_join_in_json(payload)
 
 
-cdef inline Py_ssize_t line_room(const Envelope* env) noexcept nogil:
-    """Bytes for the line of a message, a short payload and what is written beyond them."""
-    cdef Py_ssize_t room = env.event_type.len + env.content_type.len + env.reply_to.len + 2 + SHORT + COPY + PADDING
+cdef inline Py_ssize_t room_beside(const Envelope* env) noexcept nogil:
+    """Bytes for what is written beside a message's metadata: a short payload and the zeros behind it with it."""
+    return env.event_type.len + env.content_type.len + env.reply_to.len + 2 + SHORT + COPY + PADDING
+
+
+cdef Py_ssize_t line_room(const Envelope* env) noexcept nogil:
+    """Bytes for all of the line."""
+    cdef Py_ssize_t room = room_beside(env)
     cdef Py_ssize_t i
     for i in range(env.metadata_count):
         room += env.metadata[i].key.len + env.metadata[i].value.len + 2

@@ -48,7 +48,6 @@ cdef class TextScanner:
     cdef Phase phase
     cdef int shortest[PHASES]               # letters of the shortest pattern of each phase, of those that may be set apart
     cdef Symbols symbols, plain, spaced
-    cdef Buffer codes                       # scratch of has_codes
     cdef Level levels[MAX_LEVELS + 1]
     cdef Py_ssize_t work                    # bytes of text that may still be searched in this message
     cdef bint too_deep                      # something was decoded as often as may be, and could be once more
@@ -58,7 +57,6 @@ cdef class TextScanner:
     cdef void found(self, uint64_t rules) noexcept nogil
     cdef bint key_found(self, uint64_t rules, Span rest, int level) noexcept nogil
     cdef int trips(self, Span text, bint is_json) noexcept nogil
-    cdef bint holds_codes(self, Span text) noexcept nogil
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint deeper(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint match(self, Span text, const Want* want, int* seen) noexcept nogil

@@ -23,7 +23,7 @@ from lexmesh._buffer cimport release, reserve
 from lexmesh._nsr_automaton cimport Automaton, Hit, Search, begin, crosses_edge, is_whole, is_word
 from lexmesh._nsr_blob cimport BASE32, BASE64, BASE64_URL, HEX, decode_run, is_plausible, next_run, next_wrapped
 from lexmesh._nsr_codes cimport (
-    HEX_CODES, LM_EQUALS, LM_NUMBERS, OCTAL_CODES, Base, code_kinds, has_codes, next_codes, printable_part,
+    HEX_CODES, LM_EQUALS, LM_NUMBERS, OCTAL_CODES, Base, code_kinds, next_codes, printable_part,
 )
 from lexmesh._nsr_escape cimport unescape_quoted, unescape_text
 from lexmesh._nsr_filter cimport (
@@ -52,7 +52,6 @@ cdef class TextScanner:
         free_symbols(&self.symbols)
         free_symbols(&self.plain)
         free_symbols(&self.spaced)
-        release(&self.codes)
         for i in range(MAX_LEVELS + 1):
             release(&self.levels[i].ascii)
             release(&self.levels[i].variant)
@@ -79,13 +78,6 @@ cdef class TextScanner:
         if self.phase == IN_NAMES:
             return self.name_filter.trips(text, is_json)
         return self.telemetry_filter.trips(text, is_json)
-
-    cdef bint holds_codes(self, Span text) noexcept nogil:
-        """Whether a text may be quoted-printable or holds characters by their numbers; True also without memory."""
-        cdef int kinds = code_kinds(text)
-        if kinds & LM_EQUALS:
-            return True
-        return kinds != 0 and (not reserve(&self.codes, text.len) or has_codes(text, &self.codes))
 
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil:
         """Searches a text and all that it decodes to. False: no memory, or too much work."""

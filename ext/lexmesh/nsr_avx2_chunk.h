@@ -16,10 +16,6 @@ typedef struct {
     LM_ALIGNED uint64_t digit[LM_CHUNK + 4], stop[LM_CHUNK + 4], start[LM_CHUNK + 4];
 } lm_avx2_space;
 
-typedef struct {
-    __m256i first, second, kinds, highs, trigrams, hex_rows, equals; /* as in lm_avx2_state */
-} lm_avx2_seen;
-
 LM_AVX2 void lm_avx2_fill_half(lm_avx2_state *s, const uint8_t *ptr, uint8_t *kinds, uint8_t *buckets) {
     __m256i bytes = _mm256_loadu_si256((const __m256i *)ptr);
     __m256i top = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15));

@@ -119,6 +119,11 @@ typedef struct {
     __m256i kinds, highs, trigrams, hex_rows, equals;
 } lm_avx2_state;
 
+/* What of it changes. */
+typedef struct {
+    __m256i first, second, kinds, highs, trigrams, hex_rows, equals;
+} lm_avx2_seen;
+
 LM_AVX2 __m256i lm_twice(const uint8_t *table) {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table));
 }
@@ -168,27 +173,41 @@ LM_AVX2 void lm_avx2_classify(lm_avx2_state *s, const uint8_t *ptr, uint8_t *kin
     lm_avx2_half(s, ptr + 32, kinds + 32);
 }
 
+LM_AVX2 uint64_t lm_avx2_bits(__m256i low, __m256i high) {
+    return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
+/* As lm_avx2_mask, of all class bits and of a block that is in registers. */
+LM_AVX2 uint64_t lm_avx2_mask_of(__m256i low, __m256i high, int add) {
+    if (add == 0) return lm_avx2_bits(low, high);
+    return lm_avx2_bits(_mm256_adds_epu8(low, _mm256_set1_epi8((char)add)), _mm256_adds_epu8(high, _mm256_set1_epi8((char)add)));
+}
+
 LM_AVX2 uint64_t lm_avx2_mask(const uint8_t *kinds, int bits, int add) {
     __m256i of = _mm256_set1_epi8((char)bits), more = _mm256_set1_epi8((char)add);
     __m256i low = _mm256_adds_epu8(_mm256_and_si256(_mm256_load_si256((const __m256i *)kinds), of), more);
     __m256i high = _mm256_adds_epu8(_mm256_and_si256(_mm256_load_si256((const __m256i *)(kinds + 32)), of), more);
-    return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+    return lm_avx2_bits(low, high);
 }
 
 LM_AVX2 uint64_t lm_avx2_stops(const uint8_t *ptr) {
     __m256i stop = _mm256_set1_epi8('.');
     __m256i low = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)ptr), stop);
     __m256i high = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(ptr + 32)), stop);
-    return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+    return lm_avx2_bits(low, high);
+}
+
+LM_AVX2 int lm_avx2_all_bits(__m256i kinds) {
+    __m128i half = _mm_or_si128(_mm256_castsi256_si128(kinds), _mm256_extracti128_si256(kinds, 1));
+    uint64_t bits = (uint64_t)_mm_cvtsi128_si64(_mm_or_si128(half, _mm_unpackhi_epi64(half, half)));
+    bits |= bits >> 32;
+    bits |= bits >> 16;
+    return (int)((bits | bits >> 8) & 0xFF);
 }
 
 LM_AVX2 lm_seen lm_avx2_end(lm_avx2_state *s) {
     lm_seen seen;
-    __m128i kinds = _mm_or_si128(_mm256_castsi256_si128(s->kinds), _mm256_extracti128_si256(s->kinds, 1));
-    uint64_t halves = (uint64_t)_mm_cvtsi128_si64(_mm_or_si128(kinds, _mm_unpackhi_epi64(kinds, kinds)));
-    halves |= halves >> 32;
-    halves |= halves >> 16;
-    seen.kinds = (int)((halves | halves >> 8) & 0xFF);
+    seen.kinds = lm_avx2_all_bits(s->kinds);
     seen.high = _mm256_movemask_epi8(s->highs) != 0;
     seen.trigram = !_mm256_testz_si256(s->trigrams, s->trigrams);
     seen.hex_row = !_mm256_testz_si256(s->hex_rows, s->hex_rows);

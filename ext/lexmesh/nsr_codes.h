@@ -1,6 +1,7 @@
 /* Proves that a text holds no characters by their numbers and no quoted-printable, or says that it might.
  *
- * Such a number holds a digit that follows none, and so does the next one, at most LM_NUMBERS_APART bytes later. */
+ * Of numbers in a row, all but those of letters alone (`be`, `cafe`) hold a digit: only what stands around digits is
+ * looked at. What bounds numbers, and the gaps between them, is that of _nsr_codes, whatever their base. */
 #ifndef LEXMESH_NSR_CODES_H
 #define LEXMESH_NSR_CODES_H
 
@@ -10,24 +11,119 @@
 
 #include "text.h"
 
-enum { LM_NUMBERS = 1, LM_EQUALS = 2, LM_NUMBERS_APART = 40 };
+enum { LM_NUMBERS = 1, LM_EQUALS = 2 };
+
+/* Of characters by their numbers. */
+enum {
+    LM_CODES_LEAST = 2,      /* numbers in a row */
+    LM_CODES_BYTES = 4,      /* that they stand for, together */
+    LM_CODE_DIGITS = 8,
+    LM_CODE_LENGTH = 10,     /* with a `0x` */
+    LM_CODES_GAP = 24,       /* bytes between two numbers: an indented list */
+    LM_CODES_SIGNS = 4       /* of them no white space */
+};
 
 typedef struct {
     const uint8_t *text;
-    size_t length, last;
-    int found, kinds, digit_before;
+    size_t length;
+    size_t end;       /* of the last number in a row */
+    size_t seen;      /* what stands before has been looked at */
+    unsigned count;   /* numbers in a row, 0 outside of one */
+    unsigned bytes;   /* that they stand for at most */
+    int kinds, digit_before;
 } lm_code_search;
 
-static inline int lm_is_hex_digit(uint8_t c) { return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); }
+static inline int lm_is_digit(uint8_t c) { return (uint8_t)(c - '0') < 10; }
 
-static inline void lm_note_number(lm_code_search *s, size_t at) {
-    if (at > 0 && s->text[at - 1] == '.') {
-        s->found = 0;
-        return;
+static inline int lm_is_hex_digit(uint8_t c) { return lm_is_digit(c) || (uint8_t)((c | 0x20) - 'a') < 6; }
+
+static inline int lm_is_alnum(uint8_t c) { return lm_is_digit(c) || (uint8_t)((c | 0x20) - 'a') < 26; }
+
+static inline size_t lm_alnum_end(const lm_code_search *s, size_t at) {
+    while (at < s->length && lm_is_alnum(s->text[at])) at++;
+    return at;
+}
+
+/* The bytes that a number may stand for, in whatever base it is; 0 if it is none. */
+static inline unsigned lm_code_bytes(const uint8_t *digits, size_t length) {
+    size_t hex = 0, decimal = 0;
+    if (length > LM_CODE_LENGTH) return 0;
+    if (length > 2 && digits[0] == '0' && ((digits[1] | 0x20) == 'x' || (digits[1] | 0x20) == 'o')) {
+        if ((digits[1] | 0x20) == 'o') return length == 5;
+        digits += 2;
+        length -= 2;
     }
-    if (s->found && at - s->last <= LM_NUMBERS_APART) s->kinds |= LM_NUMBERS;
-    s->found = 1;
-    s->last = at;
+    while (hex < length && lm_is_hex_digit(digits[hex])) hex++;
+    while (decimal < length && lm_is_digit(digits[decimal])) decimal++;
+    if (hex == length && length % 2 == 0 && length <= LM_CODE_DIGITS) return (unsigned)length / 2;
+    return decimal == length && length >= 2 && length <= 4;
+}
+
+/* Where the next number or word in a row may begin after one that ends at `at`; 0 if none does. */
+static inline size_t lm_code_gap_end(const lm_code_search *s, size_t at) {
+    size_t first = at;
+    int signs = 0;
+    for (; at < s->length && at - first <= LM_CODES_GAP; at++) {
+        uint8_t c = s->text[at];
+        if ((c | 0x20) == 'u' && at + 1 < s->length && s->text[at + 1] == '+') {
+            at++;
+            continue;
+        }
+        if (lm_is_alnum(c)) break;
+        if (c == '.' || c >= 0x80) return 0;
+        signs += c != ' ' && c != '\n' && c != '\r' && c != '\t';
+    }
+    return at >= s->length || at - first > LM_CODES_GAP || at == first || signs > LM_CODES_SIGNS ? 0 : at;
+}
+
+static inline void lm_add_code(lm_code_search *s, unsigned bytes, size_t end) {
+    s->count++;
+    s->bytes += bytes;
+    s->end = end;
+    if (s->count >= LM_CODES_LEAST && s->bytes >= LM_CODES_BYTES) s->kinds |= LM_NUMBERS;
+}
+
+/* Goes on with a row over numbers that are letters alone; whether it leads to what begins at `first`. */
+static inline int lm_code_leads_to(lm_code_search *s, size_t first) {
+    while (s->count) {
+        size_t next = lm_code_gap_end(s, s->end), last;
+        if (next == first) return 1;
+        if (next == 0 || next > first) break;
+        last = lm_alnum_end(s, next);
+        unsigned bytes = lm_code_bytes(s->text + next, last - next);
+        if (bytes == 0) break;
+        lm_add_code(s, bytes, last);
+    }
+    return 0;
+}
+
+/* Whether a number of letters alone may stand right before. */
+static inline int lm_code_of_letters_before(const lm_code_search *s, size_t first) {
+    size_t last = first, at;
+    while (last > 0 && first - last <= LM_CODES_GAP && !lm_is_alnum(s->text[last - 1])) {
+        if (s->text[--last] == '.') return 0;
+        if (last > 0 && s->text[last] == '+' && (s->text[last - 1] | 0x20) == 'u') last--;
+    }
+    for (at = last; at > 0 && last - at <= LM_CODE_DIGITS && lm_is_alnum(s->text[at - 1]); at--)
+        if (!lm_is_hex_digit(s->text[at - 1])) return 0;
+    return at < last && (last - at) % 2 == 0;
+}
+
+/* Looks at the number with the digit at `at`, which follows none. */
+static inline void lm_note_number(lm_code_search *s, size_t at) {
+    if (at < s->seen) return;
+    size_t first = at;
+    while (first > 0 && at - first <= LM_CODE_LENGTH && lm_is_alnum(s->text[first - 1])) first--;
+    s->seen = lm_alnum_end(s, at);
+    unsigned bytes = lm_code_bytes(s->text + first, s->seen - first);
+    if (!lm_code_leads_to(s, first)) {
+        s->count = lm_code_of_letters_before(s, first) ? LM_CODES_LEAST - 1 : 0;
+        s->bytes = s->count ? LM_CODES_BYTES : 0;
+    }
+    if (bytes)
+        lm_add_code(s, bytes, s->seen);
+    else
+        s->count = 0;
 }
 
 static inline void lm_note_equals(lm_code_search *s, size_t at) {
@@ -64,23 +160,8 @@ static inline void lm_codes_masks(const uint8_t *at, uint32_t *digits, uint32_t 
 #endif
 }
 
-#define LM_CODES_PAD 16
-
-/* Whether lm_code_kinds need be asked. `text` is followed by LM_CODES_PAD bytes that may be read. */
-static inline int lm_may_hold_codes(const uint8_t *text, size_t length) {
-    uint32_t digits, equals, starts, before = 0, seen = 0, found = 0;
-    for (size_t at = 0; at < length; at += 16) {
-        lm_codes_masks(text + at, &digits, &equals);
-        starts = digits & ~(digits << 1 | before);
-        before = digits >> 15;
-        found |= equals | (starts & (starts - 1)) | (seen ? starts : 0);
-        seen |= starts;
-    }
-    return found != 0;
-}
-
 static inline int lm_code_kinds(const uint8_t *text, size_t length) {
-    lm_code_search s = {text, length, 0, 0, 0, 0};
+    lm_code_search s = {text, length, 0, 0, 0, 0, 0, 0};
     uint32_t digits, equals;
     size_t at = 0;
     for (; length - at >= 16 && s.kinds != (LM_NUMBERS | LM_EQUALS); at += 16) {
@@ -94,6 +175,7 @@ static inline int lm_code_kinds(const uint8_t *text, size_t length) {
         lm_codes_masks(tail, &digits, &equals);
         lm_codes_step(&s, digits, equals, at);
     }
+    lm_code_leads_to(&s, length);
     return s.kinds;
 }
 

@@ -11,22 +11,37 @@
 #include "text.h"
 
 typedef struct {
-    uint8_t across[128][16];   /* the last before the edge, the first after it */
-    uint8_t before[128][16];   /* the last two before it */
-    uint8_t after[128][16];    /* the first two after it */
+    uint64_t across[256][2];   /* the last before the edge, the first after it; all of them after a byte above 0x7F */
+    uint64_t before[128][2];   /* the last two before it */
+    uint64_t after[128][2];    /* the first two after it */
+    uint8_t odd[256];          /* a text that begins with this byte may be JSON, or begin with something that shows nothing */
 } lm_splits;
 
-static inline void lm_set_pair(uint8_t (*pairs)[16], int a, int b) { pairs[a][b >> 3] |= (uint8_t)(1 << (b & 7)); }
+static inline void lm_set_pair(uint64_t (*pairs)[2], int a, int b) { pairs[a][b >> 6] |= (uint64_t)1 << (b & 63); }
 
-static inline int lm_has_pair(const uint8_t (*pairs)[16], uint8_t a, uint8_t b) { return pairs[a][b >> 3] >> (b & 7) & 1; }
+static inline void lm_start_splits(lm_splits *s) {
+    memset(s, 0, sizeof *s);
+    memset(s->across[128], 0xFF, 128 * sizeof s->across[0]);
+    for (int c = 0; c < 256; c++) s->odd[c] = c <= ' ' || c >= 0x7F || c == '{' || c == '[' || c == '"';
+}
+
+static inline int lm_has_pair(const uint64_t (*pairs)[2], uint8_t a, uint8_t b) { return pairs[a][b >> 6] >> (b & 63) & 1; }
 
 /* Whether a marker might span the edge between two strings that are not empty. */
 static inline int lm_may_join(const lm_splits *s, const uint8_t *left, size_t left_len, const uint8_t *right, size_t right_len) {
     uint8_t last = left[left_len - 1], first = right[0];
-    if ((last | first) & 0x80) return 1;
+    if (first & 0x80) return 1;
     if (!lm_has_pair(s->across, last, first)) return 0;
+    if (last & 0x80) return 1;
     if (left_len > 1 && !(left[left_len - 2] & 0x80) && !lm_has_pair(s->before, left[left_len - 2], last)) return 0;
     return right_len < 2 || (right[1] & 0x80) || lm_has_pair(s->after, first, right[1]);
+}
+
+/* Whether neither of two texts begins oddly, and no marker spans the edge between them; both may be empty. */
+static inline int lm_is_plain_pair(const lm_splits *s, const uint8_t *left, size_t left_len, const uint8_t *right, size_t right_len) {
+    if (left_len == 0) return right_len == 0 || !s->odd[right[0]];
+    if (s->odd[left[0]]) return 0;
+    return right_len == 0 || (!s->odd[right[0]] && !lm_may_join(s, left, left_len, right, right_len));
 }
 
 static inline const uint8_t *lm_find_quote(const uint8_t *at, const uint8_t *end) {

@@ -7,6 +7,7 @@
 #define LEXMESH_NSR_PREFILTER_H
 
 #include "nsr_avx2_chunk.h"
+#include "nsr_avx2_short.h"
 
 /* Whether what lies behind a text on the same page may be read. Address sanitizer knows objects, not pages. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -14,8 +15,6 @@ enum { LM_MAY_OVERREAD = 0 };
 #else
 enum { LM_MAY_OVERREAD = 1 };
 #endif
-
-enum { LM_SHORT = 40 /* blocks */ };
 
 typedef struct {
     lm_trigrams trigrams;

@@ -62,33 +62,43 @@ LM_TARGET static inline void LM_OF(_blocks)(lm_job *job, LM_OF(_state) *state, c
     before->alone = alone_before;
 }
 
-/* Looks for numbers near each other among the first bytes. */
+/* Not zero if numbers may start near each other among the first bytes; where there is no `ptr`, full stops are none. */
+LM_TARGET static inline uint64_t LM_OF(_near)(lm_numbers *before, const uint8_t *kinds, const uint8_t *ptr, size_t length) {
+    uint64_t near = 0;
+    for (size_t at = 0; at < length; at += 64) {
+        uint64_t digit = LM_MASK(kinds + at, LM_IS_DIGIT);
+        if (length - at < 64) digit &= ((uint64_t)1 << (length - at)) - 1;
+        near |= lm_numbers_near(before, digit, ptr ? LM_STOPS(ptr + at) : 0);
+    }
+    return near;
+}
+
+/* Looks for numbers near each other among the first bytes: full stops only where digits are near each other. */
 LM_TARGET static inline void LM_OF(_numbers)(lm_job *job, lm_numbers *numbers, const uint8_t *kinds, const uint8_t *ptr,
                                              size_t length) {
-    lm_numbers before = *numbers;
-    uint64_t near = 0;
-    size_t at = 0;
-    for (; length - at >= 64; at += 64) near |= lm_numbers_near(&before, LM_MASK(kinds + at, LM_IS_DIGIT), LM_STOPS(ptr + at));
-    if (at < length) {
-        uint64_t within = ((uint64_t)1 << (length - at)) - 1;
-        near |= lm_numbers_near(&before, LM_MASK(kinds + at, LM_IS_DIGIT) & within, LM_STOPS(ptr + at));
-    }
-    if (near) job->trips |= LM_TRIP_CODES;
-    *numbers = before;
+    lm_numbers without_stops = *numbers;
+    if (!LM_OF(_near)(&without_stops, kinds, NULL, length))
+        *numbers = without_stops;
+    else if (LM_OF(_near)(numbers, kinds, ptr, length))
+        job->trips |= LM_TRIP_CODES;
 }
 
 /* A short text that zeros follow: one chunk, and nothing to carry over to another. */
 LM_TARGET static int LM_OF(_prefilter_short)(const lm_prefilter_tables *t, const uint8_t *text, size_t length,
                                              size_t quotes_from, size_t codes_to) {
     lm_job job = {text, length, quotes_from, t->spaced, 0};
-    LM_OF(_state) state;
-    LM_ALIGNED uint8_t space[64 * (LM_SHORT + 1)];
+    LM_ALIGNED uint8_t space[64 * (LM_SHORT + 1) + 32];
     lm_open_run open = {0, 0, 0};
-    lm_letters letters = {0, 0};
     size_t blocks = length / 64 + 1;
+#if defined(LM_CHUNKS)
+    lm_seen seen = LM_OF(_short_blocks)(&job, &t->trigrams, text, space + 64, length);
+#else
+    LM_OF(_state) state;
+    lm_letters letters = {0, 0};
     LM_OF(_begin)(&t->trigrams, &state);
     LM_OF(_blocks)(&job, &state, text, space + 64, blocks, 0, &letters);
     lm_seen seen = LM_OF(_end)(&state);
+#endif
     if (seen.high) job.trips |= LM_TRIP_HIGH;
     if (seen.trigram) job.trips |= LM_TRIP_WORD;
     if (seen.equals) job.trips |= LM_TRIP_CODES;
