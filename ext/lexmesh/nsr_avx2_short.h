@@ -45,7 +45,8 @@ LM_AVX2 void lm_avx2_search(const uint8_t *text, size_t size, const uint8_t *kin
         found = _mm256_and_si256(found, _mm256_load_si256((const __m256i *)(of->bucket[2] + 32 + at)));
         seen->trigrams = _mm256_or_si256(seen->trigrams, found);
         seen->equals = _mm256_or_si256(seen->equals, _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('=')));
-        seen->hex_rows = _mm256_or_si256(seen->hex_rows, lm_hex_rows(_mm256_load_si256((const __m256i *)(kinds + at))));
+        __m256i digits = lm_hex_digits(_mm256_load_si256((const __m256i *)(kinds + at)));
+        seen->hex_rows = _mm256_max_epu32(seen->hex_rows, digits);
     }
 }
 
@@ -54,8 +55,9 @@ LM_AVX2 void lm_avx2_lone_letters_of(lm_job *job, const uint8_t *kinds, size_t s
     for (size_t at = 0; at < size; at += 64) {
         uint64_t alnum = lm_avx2_mask_of(_mm256_load_si256((const __m256i *)(kinds + at)),
                                          _mm256_load_si256((const __m256i *)(kinds + at + 32)), LM_IS_ALNUM);
-        uint64_t alone = lm_alone(alnum, before), close = lm_close_together(alone, alone_before);
-        if (close && !(job->trips & LM_TRIP_SPACED)) lm_follow_letters(job, close, at);
+        uint64_t alone = lm_alone(alnum, before);
+        if (alone && lm_close_together(alone, alone_before) && !(job->trips & LM_TRIP_SPACED))
+            lm_follow_letters(job, lm_close_together(alone, alone_before), at);
         before = alnum;
         alone_before = alone;
     }
@@ -75,7 +77,7 @@ LM_AVX2 lm_seen lm_avx2_short_blocks(lm_job *job, const lm_trigrams *t, const ui
     if (!_mm256_testz_si256(found.kinds, rare)) seen.kinds = lm_avx2_all_bits(found.kinds);
     seen.high = _mm256_movemask_epi8(found.highs) != 0;
     seen.trigram = !_mm256_testz_si256(found.trigrams, found.trigrams);
-    seen.hex_row = !_mm256_testz_si256(found.hex_rows, found.hex_rows);
+    seen.hex_row = lm_has_hex_row(found.hex_rows);
     seen.equals = !_mm256_testz_si256(found.equals, found.equals);
     return seen;
 }

@@ -146,9 +146,14 @@ LM_AVX2 void lm_avx2_begin(const lm_trigrams *t, lm_avx2_state *s) {
     s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = zero;
 }
 
-LM_AVX2 __m256i lm_hex_rows(__m256i kinds) {
-    __m256i hex = _mm256_and_si256(_mm256_adds_epu8(kinds, _mm256_set1_epi8(LM_IS_HEX)), _mm256_set1_epi8((char)0x80));
-    return _mm256_cmpeq_epi32(hex, _mm256_set1_epi8((char)0x80));
+/* Bit 7 of each byte that is a hex digit. Of four in a row the greatest value is that of four hex digits. */
+LM_AVX2 __m256i lm_hex_digits(__m256i kinds) {
+    return _mm256_and_si256(_mm256_adds_epu8(kinds, _mm256_set1_epi8(LM_IS_HEX)), _mm256_set1_epi8((char)0x80));
+}
+
+LM_AVX2 int lm_has_hex_row(__m256i greatest) {
+    __m256i four = _mm256_set1_epi32((int)0x80808080u);
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi32(greatest, four)) != 0;
 }
 
 LM_AVX2 void lm_avx2_half(lm_avx2_state *s, const uint8_t *ptr, uint8_t *to) {
@@ -164,7 +169,7 @@ LM_AVX2 void lm_avx2_half(lm_avx2_state *s, const uint8_t *ptr, uint8_t *to) {
     s->highs = _mm256_or_si256(s->highs, bytes);
     s->equals = _mm256_or_si256(s->equals, _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('=')));
     s->kinds = _mm256_or_si256(s->kinds, kinds);
-    s->hex_rows = _mm256_or_si256(s->hex_rows, lm_hex_rows(kinds));
+    s->hex_rows = _mm256_max_epu32(s->hex_rows, lm_hex_digits(kinds));
     _mm256_store_si256((__m256i *)to, kinds);
 }
 
@@ -210,7 +215,7 @@ LM_AVX2 lm_seen lm_avx2_end(lm_avx2_state *s) {
     seen.kinds = lm_avx2_all_bits(s->kinds);
     seen.high = _mm256_movemask_epi8(s->highs) != 0;
     seen.trigram = !_mm256_testz_si256(s->trigrams, s->trigrams);
-    seen.hex_row = !_mm256_testz_si256(s->hex_rows, s->hex_rows);
+    seen.hex_row = lm_has_hex_row(s->hex_rows);
     seen.equals = !_mm256_testz_si256(s->equals, s->equals);
     s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = _mm256_setzero_si256();
     return seen;

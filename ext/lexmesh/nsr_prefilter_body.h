@@ -16,8 +16,7 @@
 
 /* Letters that stand alone, where punctuation that can pass for a letter is one. */
 LM_TARGET LM_RARE void LM_OF(_letterlike)(lm_job *job, const uint8_t *kinds, const uint8_t *ptr, size_t blocks, size_t base) {
-    uint64_t before = LM_MASK(kinds - 64, LM_IS_LETTERLIKE), alone_before = ~(uint64_t)0;
-    if (base) before &= ~lm_any_of(job->text + base - 64, '%', '&', '\\', '\\');
+    uint64_t before = LM_MASK(kinds - 64, LM_IS_LETTERLIKE) & ~lm_escapes_before(job, base), alone_before = ~(uint64_t)0;
     for (size_t i = 0; i < blocks && !(job->trips & LM_TRIP_SPACED); i++) {
         uint64_t letters = LM_MASK(kinds + 64 * i, LM_IS_LETTERLIKE) & ~lm_any_of(ptr + 64 * i, '%', '&', '\\', '\\');
         uint64_t alone = lm_alone(letters, before), close = lm_close_together(alone, alone_before);
@@ -119,7 +118,7 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
     lm_job job = {text, length, quotes_from, t->spaced, 0};
     LM_OF(_state) state;
     LM_ALIGNED uint8_t space[64 * (LM_CHUNK + 1)];
-    LM_ALIGNED uint8_t tail[64];
+    LM_ALIGNED uint8_t edge[64];
     uint8_t *kinds = space + 64;
     lm_open_run open = {0, 0, 0};
     lm_letters letters = {0, 0};
@@ -127,18 +126,27 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
     int letterlike_before = 0, digit_before = 0, row_before = 0;
     LM_OF(_begin)(&t->trigrams, &state);
     memset(space, 0, 64);
-    for (size_t base = 0, blocks; base <= length; base += 64 * blocks) {
-        const uint8_t *ptr = text + base;
-        blocks = (length - base) / 64;
-        if (blocks == 0) { /* the end, with zeros after it */
-            memset(tail, 0, 64);
-            if (length > base) memcpy(tail, ptr, length - base);
-            ptr = tail;
+#if defined(LM_CHUNKS)
+    size_t ahead = length < 64 * (LM_CHUNK + 2) ? 0 : (size_t)((uintptr_t)text & 63); /* loads over two cache lines take longer */
+#else
+    size_t ahead = 0;
+#endif
+    for (size_t at = 0, blocks; at <= ahead + length; at += 64 * blocks) {
+        size_t base = at - ahead, left = ahead + length - at; /* for the first block below 0, by as much as `ahead` */
+        const uint8_t *ptr = edge;
+        blocks = left / 64;
+        if (blocks == 0 || (ahead && at == 0)) { /* the end, with zeros after it; the beginning, with zeros before it */
+            size_t unused = at ? 0 : ahead, size = left < 64 ? left : 64;
+            memset(edge, 0, 64);
+            if (size > unused) memcpy(edge + unused, text + base + unused, size - unused);
             blocks = 1;
+        } else {
+            ptr = text + base;
         }
         if (blocks > LM_CHUNK) blocks = LM_CHUNK;
         int counted = 0; /* the numbers */
 #if defined(LM_CHUNKS)
+        if (at == 0) blocks = 1; /* a chunk looks at what stands before it */
         if ((counted = blocks == LM_CHUNK))
             LM_OF(_chunk)(&job, &t->trigrams, &state, ptr, kinds, base, &letters, &numbers);
         else

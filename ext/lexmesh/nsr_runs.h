@@ -105,6 +105,16 @@ static inline int lm_letterlike(uint8_t c) { return lm_class_of(c) && c != '%' &
 
 static inline int lm_alphanumeric(uint8_t c) { return lm_class_of(c) >= LM_P_TO_Z; }
 
+/* Which of the two bytes before `base`, the last bits of a block's mask, begin an escape. */
+static inline uint64_t lm_escapes_before(const lm_job *job, size_t base) {
+    uint64_t mask = 0;
+    for (size_t back = 1; back <= 2 && back <= base && base <= job->length; back++) {
+        uint8_t c = job->text[base - back];
+        if (c == '%' || c == '&' || c == '\\') mask |= (uint64_t)1 << (64 - back);
+    }
+    return mask;
+}
+
 /* Counts the lone letters that lead to the one at `at`, each close to the next. */
 static inline void lm_count_back(lm_job *job, size_t at, size_t floor, int (*is_letter)(uint8_t)) {
     const uint8_t *text = job->text;
@@ -126,7 +136,7 @@ static inline void lm_count_back(lm_job *job, size_t at, size_t floor, int (*is_
 /* Only from the last of letters that are close together, but over quotes: so no stretch is walked twice. */
 LM_RARE void lm_follow_letters(lm_job *job, uint64_t close, size_t base) {
     if (job->wanted > LM_MAX_SPACED) return;
-    size_t reach = (size_t)LM_SPACED_GAP * (size_t)(job->wanted + 1), floor = base > reach ? base - reach : 0;
+    size_t reach = (size_t)LM_SPACED_GAP * (size_t)(job->wanted + 1), floor = base > reach && base <= job->length ? base - reach : 0;
     uint64_t ends = close & ~lm_eight_below(close);
     for (; ends && !(job->trips & LM_TRIP_SPACED); ends &= ends - 1) {
         size_t at = base + lm_lowest(ends) - 1;
