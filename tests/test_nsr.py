@@ -39,6 +39,7 @@ def check(policy: NsrPolicy, event_type: str, metadata: dict[str, str] | None = 
         ("x", {"note": 'f"o"r"c"e'}, 1, "marker-metadata", "metadata.note"),
         ("x", {"note": 'f" "o" "r" "c" "e'}, None, "marker-metadata", "metadata.note"),
         ("agent_x", {}, 'f"o"r"c"e', "marker-instruction", "data"),
+        ("agent_x", {}, {"harm": {"=63onsent_override": 1}}, "consent-override", "data.harm.=63onsent_override"),
         ("agent_x", {}, {"steps": [0, 1, {"mode": "force"}]}, "marker-instruction", "data.steps[2].mode"),
         ("agent_x", {}, {"steps": ["ex", "plo", "it"]}, "marker-instruction", "data.steps"),
         ("agent_x", {}, {"steps": [["ha"], ["rm"]]}, "marker-instruction", "data.steps"),

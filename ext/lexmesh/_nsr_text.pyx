@@ -172,7 +172,7 @@ cdef class TextScanner:
     # -- decodings ---------------------------------------------------------------------------------------------------
 
     cdef bint decodings(self, Span text, int trips, const Want* want, int level) noexcept nogil:
-        cdef int codes = code_kinds(text) if want.words & self.wanted else 0
+        cdef int codes = code_kinds(text) if want.words else 0
         cdef Token token
         # the escapes of a JSON string are undone with it
         if trips & LM_TRIP_ESCAPE and not is_json_string(text, &token) and not self.unescaped(text, want, level):
