@@ -127,11 +127,11 @@ class Reference:
             return frozenset(n for n in active if scope in self.rules[n].scope and getattr(self.rules[n], kind))
 
         self._scan_metadata(message, scoped)
+        self._scan_payload(message, scoped)
         names = Want(scoped("names", "markers"))
         self.least = self.least_of(frozenset({"names"}), frozenset({"names"}))
         for path in ("source_node", "target_node", "reply_to"):
             self.text(getattr(message, path).encode(), names, 0, path)
-        self._scan_payload(message, scoped)
         for number in active:
             required = self.rules[number].requires
             if required and not any(

@@ -35,6 +35,7 @@ def check(policy: NsrPolicy, event_type: str, metadata: dict[str, str] | None = 
         ("x", {"mode": "please force it"}, 1, "marker-metadata", "metadata.mode"),
         ("x", {"harm": "1"}, 1, "marker-metadata", "metadata.harm"),
         ("force.x", {}, 1, "marker-metadata", "event_type"),
+        ('["ha","rm"]', {}, 1, "marker-metadata", "event_type"),
         ("x", {"for": "ce"}, 1, "marker-metadata", "metadata.for"),
         ("x", {"note": 'f"o"r"c"e'}, 1, "marker-metadata", "metadata.note"),
         ("x", {"note": 'f" "o" "r" "c" "e'}, None, "marker-metadata", "metadata.note"),
@@ -166,7 +167,9 @@ def test_json_in_strings_is_followed_and_then_refused(policy: NsrPolicy, times: 
     [
         ({"content_type": "text/plain; note=force them"}, "content_type"),
         ({"content_type": "text/aGFybQ=="}, "content_type"),
+        ({"content_type": '["ha", "rm"]'}, "content_type"),
         ({"reply_to": "please f-o-r-c-e them"}, "reply_to"),
+        ({"reply_to": '{"steps": ["ha", "rm"]}:01:2'}, "reply_to"),
         ({"reply_to": "force-sensor-3:1:2"}, ""),
         ({"source_node": "force-sensor-3", "target_node": "harm-index"}, ""),
         ({"content_type": "application/json", "reply_to": "node:1:2"}, ""),
@@ -185,6 +188,12 @@ def test_names_are_searched_when_asked(name: str) -> None:
         raw = json_line("x", {}, 1, **{name: text})
         assert policy.scanner.scan_json(raw)[:3] == (False, "names", name)
     assert policy.scanner.scan_json(json_line("x", {}, 1, **{name: "workforce-1:1:2"}))[0]
+
+
+def test_the_place_of_a_word_in_payload_and_name_is_the_payload() -> None:
+    policy = NsrPolicy((RuleSpec("words", scope=("payload strings", "names"), markers=("force",)),))
+    raw = json_line("x", {}, ["force"], target_node="force")
+    assert policy.scanner.scan_json(raw)[:3] == (False, "words", "data[0]")
 
 
 def test_what_costs_too_much_work_is_refused(policy: NsrPolicy) -> None:

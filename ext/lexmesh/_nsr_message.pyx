@@ -58,11 +58,13 @@ cdef class MessageFilter(PayloadScanner):
         """Writes event type, metadata and the like side by side.
 
         Returns:
-            The end, or NULL if a pair is more than two texts.
+            The end, or NULL if a text holds more texts, or a pair makes one.
         """
         cdef const lm_splits* splits = &self.metadata_filter.splits
         cdef const Pair* pair = env.metadata
         cdef const Pair* end = pair + env.metadata_count
+        if is_json_like(env.event_type) or is_json_like(env.content_type) or is_json_like(env.reply_to):
+            return NULL
         to = copied(to, env.event_type)
         while pair < end:
             if is_json_like(pair.key) or is_json_like(pair.value):
