@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 LINE_BREAK = re.compile(rb"[ \t\r\n]{1,16}")
 DIGITS = {
@@ -20,12 +20,21 @@ CAPITAL_LATER = re.compile(rb".[A-Z]")
 HEX_OF_TEXT = re.compile(rb"[2-7].[2-7].[2-7].[2-7]")
 
 
-class Alphabet(NamedTuple):
+@dataclass(frozen=True)
+class Alphabet:
     """A way to write bytes as letters and digits."""
 
-    run: re.Pattern[bytes]
+    belongs: bytes
     least: int
     bits: int
+
+    @cached_property
+    def run(self) -> re.Pattern[bytes]:
+        return re.compile(self.belongs + rb"+")
+
+    @cached_property
+    def long_run(self) -> re.Pattern[bytes]:
+        return re.compile(self.belongs + rb"{%d}" % self.least)
 
     def is_worth(self, run: bytes) -> bool:
         if len(run) < self.least:
@@ -46,15 +55,16 @@ class Alphabet(NamedTuple):
         return int(bits[: whole * 8], 2).to_bytes(whole) if whole else b""
 
 
-BASE64 = Alphabet(re.compile(rb"[A-Za-z0-9+/]+"), 6, 6)
-BASE64_URL = Alphabet(re.compile(rb"[A-Za-z0-9_-]+"), 6, 6)
-BASE32 = Alphabet(re.compile(rb"[A-Z2-7]+"), 7, 5)
-HEX = Alphabet(re.compile(rb"[0-9A-Fa-f]+"), 8, 4)
+BASE64 = Alphabet(rb"[A-Za-z0-9+/]", 6, 6)
+BASE64_URL = Alphabet(rb"[A-Za-z0-9_-]", 6, 6)
+BASE32 = Alphabet(rb"[A-Z2-7]", 7, 5)
+HEX = Alphabet(rb"[0-9A-Fa-f]", 8, 4)
 
 
 @lru_cache(8)
 def runs_of(data: bytes, alphabet: Alphabet) -> list[re.Match[bytes]]:
-    return list(alphabet.run.finditer(data))
+    """All runs of an alphabet; none if none of them is long enough."""
+    return list(alphabet.run.finditer(data)) if alphabet.long_run.search(data) else []
 
 
 def breaks(data: bytes, runs: list[re.Match[bytes]], at: int, alphabet: Alphabet) -> bool:
