@@ -196,6 +196,12 @@ def test_the_place_of_a_word_in_payload_and_name_is_the_payload() -> None:
     assert policy.scanner.scan_json(raw)[:3] == (False, "words", "data[0]")
 
 
+def test_a_flag_for_a_name_hides_no_payload_that_is_too_deep() -> None:
+    policy = NsrPolicy((RuleSpec("watch", deny=False, scope=("payload strings", "names"), markers=("farm",)),))
+    raw = json_line("x", {}, nested("calm", 8), target_node="farm")
+    assert policy.scanner.scan_json(raw)[:3] == (False, "unscannable", "")
+
+
 def test_what_costs_too_much_work_is_refused(policy: NsrPolicy) -> None:
     """Disguise over disguise, each of which can be undone in more than one way."""
     text = "calm %26 &amp;lt; é 22 33 44 =41 " * 4_000
