@@ -2,8 +2,8 @@
 
 Nothing here is shared with the compiled scanner but the data: nsr_unicode.json holds the same character readings. What
 texts hold is told by pure functions, whose answers are remembered: reference_fold (characters), reference_search and
-reference_boundaries (words), reference_decode (what a text decodes to). Here is what of a message is searched for what; but not how much work
-a message may cost, which only large ones exceed.
+reference_boundaries (words), reference_decode (what a text decodes to). Here is what of a message is searched for what,
+but not how much work a message may cost: only large ones exceed it.
 """
 
 import re
