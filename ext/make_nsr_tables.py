@@ -226,7 +226,7 @@ def write_entities() -> None:
 
 
 def write_reference_data(folded: list[tuple[tuple[int, ...], int] | int]) -> None:
-    """The same folding for tests/reference_nsr.py: letters as alternatives, runs of plain classes as ranges."""
+    """The same folding for tests/reference_fold.py: letters as alternatives, runs of plain classes as ranges."""
     data: dict[str, object] = {"source": sources(), "symbols": SYMBOLS}
     letters = {}
     for point, value in enumerate(folded):

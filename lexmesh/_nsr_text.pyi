@@ -2,6 +2,8 @@
 
 from typing_extensions import disjoint_base
 
+from ._nsr_words import WordScanner
+
 @disjoint_base
-class TextScanner:
-    """Searches texts for the patterns of an automaton; a subclass says what a find means."""
+class TextScanner(WordScanner):
+    """Searches texts and all that they decode to; a subclass says what a find means."""

@@ -35,10 +35,12 @@ def check(policy: NsrPolicy, event_type: str, metadata: dict[str, str] | None = 
         ("x", {"mode": "please force it"}, 1, "marker-metadata", "metadata.mode"),
         ("x", {"harm": "1"}, 1, "marker-metadata", "metadata.harm"),
         ("force.x", {}, 1, "marker-metadata", "event_type"),
+        ('["ha","rm"]', {}, 1, "marker-metadata", "event_type"),
         ("x", {"for": "ce"}, 1, "marker-metadata", "metadata.for"),
         ("x", {"note": 'f"o"r"c"e'}, 1, "marker-metadata", "metadata.note"),
         ("x", {"note": 'f" "o" "r" "c" "e'}, None, "marker-metadata", "metadata.note"),
         ("agent_x", {}, 'f"o"r"c"e', "marker-instruction", "data"),
+        ("agent_x", {}, {"harm": {"=63onsent_override": 1}}, "consent-override", "data.harm.=63onsent_override"),
         ("agent_x", {}, {"steps": [0, 1, {"mode": "force"}]}, "marker-instruction", "data.steps[2].mode"),
         ("agent_x", {}, {"steps": ["ex", "plo", "it"]}, "marker-instruction", "data.steps"),
         ("agent_x", {}, {"steps": [["ha"], ["rm"]]}, "marker-instruction", "data.steps"),
@@ -165,7 +167,9 @@ def test_json_in_strings_is_followed_and_then_refused(policy: NsrPolicy, times: 
     [
         ({"content_type": "text/plain; note=force them"}, "content_type"),
         ({"content_type": "text/aGFybQ=="}, "content_type"),
+        ({"content_type": '["ha", "rm"]'}, "content_type"),
         ({"reply_to": "please f-o-r-c-e them"}, "reply_to"),
+        ({"reply_to": '{"steps": ["ha", "rm"]}:01:2'}, "reply_to"),
         ({"reply_to": "force-sensor-3:1:2"}, ""),
         ({"source_node": "force-sensor-3", "target_node": "harm-index"}, ""),
         ({"content_type": "application/json", "reply_to": "node:1:2"}, ""),
@@ -184,6 +188,18 @@ def test_names_are_searched_when_asked(name: str) -> None:
         raw = json_line("x", {}, 1, **{name: text})
         assert policy.scanner.scan_json(raw)[:3] == (False, "names", name)
     assert policy.scanner.scan_json(json_line("x", {}, 1, **{name: "workforce-1:1:2"}))[0]
+
+
+def test_the_place_of_a_word_in_payload_and_name_is_the_payload() -> None:
+    policy = NsrPolicy((RuleSpec("words", scope=("payload strings", "names"), markers=("force",)),))
+    raw = json_line("x", {}, ["force"], target_node="force")
+    assert policy.scanner.scan_json(raw)[:3] == (False, "words", "data[0]")
+
+
+def test_a_flag_for_a_name_hides_no_payload_that_is_too_deep() -> None:
+    policy = NsrPolicy((RuleSpec("watch", deny=False, scope=("payload strings", "names"), markers=("farm",)),))
+    raw = json_line("x", {}, nested("calm", 8), target_node="farm")
+    assert policy.scanner.scan_json(raw)[:3] == (False, "unscannable", "")
 
 
 def test_what_costs_too_much_work_is_refused(policy: NsrPolicy) -> None:

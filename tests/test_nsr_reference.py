@@ -157,7 +157,7 @@ FLAGGING = RuleSpec(
 )
 EXCEPTING = RuleSpec(
     "excepting",
-    scope=("metadata keys", "metadata values", "event type", "payload keys", "payload strings"),
+    scope=("metadata keys", "metadata values", "event type", "payload keys", "payload strings", "names"),
     markers=("force", "harm", "exploit"),
     exceptions=("force majeure", "no harm", "enforce force"),
     subjects=("x", "agent_*"),
@@ -192,9 +192,10 @@ class Generator:
         return pick.choice(("", " ", "_", "", "-", "/", "+")).join(parts)
 
     def nested(self, text: str) -> str:
-        """One disguise over another, past what the scanner undoes."""
+        """One disguise over another, past what the scanner undoes; few are long, which is what costs time."""
+        most = self.random.choice((500, 500, 500, 3_000))
         for _ in range(self.random.randrange(3, 12)):
-            text = self.random.choice(NESTING)(text) if 2 < len(text) < 3_000 else text
+            text = self.random.choice(NESTING)(text) if 2 < len(text) < most else text
         return text
 
     def names(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ from lexmesh._nsr_rules import SCOPE_NAMES, Program
 
 cdef enum:
     VALUE_READS = 64            # times the payload's length that values of keys may be read: its nesting
-    TEXT_READS = 32             # times the message's length that texts may be searched: decoded, each is a text again
+    TEXT_READS = 24             # times the message's length that texts may be searched: decoded, each is a text again
     SPARE_READS = 65536         # bytes more, for a message that is mostly names
 
 
@@ -137,7 +137,7 @@ cdef class Scanner(EnvelopeScanner):
         self.wanted = active
         self.value_budget = VALUE_READS * (env.raw.len + 64)
         self.work = TEXT_READS * env.raw.len + SPARE_READS
-        self.too_deep = False
+        self.begin_message()
         if (not self.scan(env, active) or self.too_deep) and self.verdict.rule < 0:
             self.verdict.rule = self.rule_count + 2
             self.place.root = NOWHERE

@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 from lexmesh._envelope cimport Envelope
 from lexmesh._nsr_message cimport MessageFilter
 from lexmesh._nsr_payload cimport Root
-from lexmesh._nsr_text cimport Want
+from lexmesh._nsr_words cimport Want
 from lexmesh._span cimport Span
 
 cdef enum:

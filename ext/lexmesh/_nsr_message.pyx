@@ -64,13 +64,13 @@ cdef class MessageFilter(PayloadScanner):
         """Writes event type, metadata and the like side by side.
 
         Returns:
-            The end, or NULL if a pair may be more than two texts, or if there is too little room.
+            The end, or NULL if a text may hold more texts, or a pair make one, or if there is too little room.
         """
         cdef const Pair* pair = env.metadata
         cdef const Pair* end = pair + env.metadata_count
         cdef uint8_t* to = self.line.ptr
         cdef Py_ssize_t left = self.line.capacity - room_beside(env)
-        if left < 0:
+        if left < 0 or is_json_like(env.event_type) or is_json_like(env.content_type) or is_json_like(env.reply_to):
             return NULL
         to = copied(to, env.event_type)
         while pair < end:

@@ -4,7 +4,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from lexmesh._buffer cimport Buffer
 from lexmesh._nsr_json cimport Token
-from lexmesh._nsr_text cimport TextScanner, Want
+from lexmesh._nsr_text cimport TextScanner
+from lexmesh._nsr_words cimport Want
 from lexmesh._span cimport Span
 
 cdef enum:

@@ -167,6 +167,7 @@ cdef class PayloadScanner(TextScanner):
         """
         cdef Want want
         cdef uint64_t outer = self.got_values
+        cdef uint64_t outer_part = self.part
         cdef int i
         if not self.with_values >> rule & 1:
             text = trimmed(text)
@@ -178,10 +179,12 @@ cdef class PayloadScanner(TextScanner):
         want.words = want.keys = want.inner_keys = 0
         want.values = 1ull << rule
         self.got_values = 0
+        self.begin_part()
         if not self.text(text, &want, level):
             return False
         refused[0] = self.got_values >> rule & 1
         self.got_values = outer
+        self.part = outer_part
         return True
 
     # -- paths -------------------------------------------------------------------------------------------------------

@@ -3,23 +3,16 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from lexmesh._buffer cimport Buffer
-from lexmesh._nsr_automaton cimport Automaton
 from lexmesh._nsr_blob cimport Alphabet
 from lexmesh._nsr_filter cimport Prefilter
 from lexmesh._nsr_fold cimport Symbols
 from lexmesh._nsr_json cimport Token
+from lexmesh._nsr_memo cimport Key, Memo
+from lexmesh._nsr_words cimport Want, WordScanner
 from lexmesh._span cimport Span
 
 cdef enum:
     MAX_LEVELS = 8          # the text itself and seven decodings on top of each other
-
-
-cdef struct Want:
-    # Masks of rule numbers: what a text is searched for.
-    uint64_t words          # as whole words
-    uint64_t keys           # as the whole text, for which it must be a key
-    uint64_t values         # as the whole text, for which it must be a value
-    uint64_t inner_keys     # as a key of JSON that the text holds
 
 
 cdef enum Phase:
@@ -42,28 +35,28 @@ cdef struct Level:
     int joined_seen
 
 
-cdef class TextScanner:
-    cdef Automaton automaton
+cdef class TextScanner(WordScanner):
     cdef Prefilter metadata_filter, instruction_filter, name_filter, telemetry_filter
     cdef Phase phase
     cdef int shortest[PHASES]               # letters of the shortest pattern of each phase, of those that may be set apart
-    cdef Symbols symbols, plain, spaced
     cdef Level levels[MAX_LEVELS + 1]
     cdef Py_ssize_t work                    # bytes of text that may still be searched in this message
     cdef bint too_deep                      # something was decoded as often as may be, and could be once more
-    cdef uint64_t wanted                    # rules that could still change the verdict
-    cdef uint64_t got_keys, got_values      # rules of which the last text was a key or value
+    cdef Memo memo
+    cdef uint64_t message                   # its number; with `part`, of all numbers that this scanner has given
+    cdef uint64_t part                      # the text or key since which `got_keys` and `got_values` are collected
+    cdef uint64_t numbered                  # the last number given
+    cdef int reached                        # the deepest level of the decodings of the text being searched
 
-    cdef void found(self, uint64_t rules) noexcept nogil
     cdef bint key_found(self, uint64_t rules, Span rest, int level) noexcept nogil
     cdef int trips(self, Span text, bint is_json) noexcept nogil
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil
+    cdef void begin_message(self) noexcept nogil
+    cdef uint64_t begin_part(self) noexcept nogil
     cdef bint deeper(self, Span text, const Want* want, int level) noexcept nogil
-    cdef bint match(self, Span text, const Want* want, int* seen) noexcept nogil
+    cdef Key key_of_search(self, Span text, const Want* want) noexcept nogil
+    cdef void reach(self, int level) noexcept nogil
     cdef bint variants(self, Span text, const Want* want, int seen, int level) noexcept nogil
-    cdef bint match_readings(self, const Want* want, int seen, bint edges) noexcept nogil
-    cdef bint match_symbols(self, const Symbols* symbols, const Want* want, bint edges) noexcept nogil
-    cdef bint match_spaced(self, const Symbols* symbols, const Want* want) noexcept nogil
     cdef bint decodings(self, Span text, int trips, const Want* want, int level) noexcept nogil
     cdef bint as_ascii(self, Span text, const Want* want, int level) noexcept nogil
     cdef bint unescaped(self, Span text, const Want* want, int level) noexcept nogil

@@ -4,7 +4,7 @@ The stages, in order:
 
 0. The prefilter (_nsr_filter) says which of them are needed, but for 5 and 8 (nsr_codes.h says that).
 1. `fold` (_nsr_fold): case, NFKC, lookalikes, leetspeak; invisible characters and marks dropped.
-2. `match_readings`: punctuation that can pass for letters read as either; letters set apart closed up.
+2. `match_readings` (_nsr_words): punctuation that can pass for letters read as either; letters set apart closed up.
 3. `variants`: what tag characters spell, and what right-to-left overrides show.
 4. `unescaped` (_nsr_escape): percent signs, HTML entities, backslashes.
 5. `unquoted` (_nsr_escape): quoted-printable.
@@ -17,10 +17,12 @@ Stages 4 to 8 are done once more for the text with its lookalikes as ASCII (`as_
 to MAX_LEVELS on top of each other. What could be decoded beyond that, or costs more than `work`, is refused.
 """
 
-from libc.stdint cimport uint8_t
+import os
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from lexmesh._buffer cimport release, reserve
-from lexmesh._nsr_automaton cimport Automaton, Hit, Search, begin, crosses_edge, is_whole, is_word
 from lexmesh._nsr_blob cimport BASE32, BASE64, BASE64_URL, HEX, decode_run, is_plausible, next_run, next_wrapped
 from lexmesh._nsr_codes cimport (
     HEX_CODES, LM_EQUALS, LM_NUMBERS, OCTAL_CODES, Base, code_kinds, next_codes, printable_part,
@@ -30,28 +32,31 @@ from lexmesh._nsr_filter cimport (
     LM_TRIP_ALL, LM_TRIP_BASE64, LM_TRIP_ESCAPE, LM_TRIP_HEX, LM_TRIP_HIGH, LM_TRIP_SPACED, LM_TRIP_WORD,
 )
 from lexmesh._nsr_fold cimport (
-    SEEN_OVERRIDE, SEEN_SYMBOLIC, SEEN_TAG, fold, free_symbols, override_text, plain_text, skip_blank, spaced_letters,
-    symbolic_as_separators, tag_text,
+    SEEN_OVERRIDE, SEEN_SYMBOLIC, SEEN_TAG, fold, free_symbols, override_text, plain_text, skip_blank, tag_text,
 )
 from lexmesh._nsr_json cimport (
     CLOSE, COMMA, END, KEY, OPEN_ARRAY, OPEN_OBJECT, SCALAR, STRING, is_json_like, is_json_string, next_token, unescape_string,
 )
+from lexmesh._nsr_memo cimport MEMO_TERMS, Searched, forget, keep, key_of, recalled
 from lexmesh._nsr_spread cimport MAX_PERIOD, MIN_CLOSE, MIN_PERIOD, next_spread
 from lexmesh._nsr_wide cimport Wide, from_wide, wide_forms
 from lexmesh._span cimport span
 
 cdef enum:
     CALL_COST = 16          # bytes of `work` that every text costs beside its own
+    RECALL_COST = 32        # part of its bytes that a text costs if it was searched before
 
 
-cdef class TextScanner:
-    """Searches texts for the patterns of an automaton; a subclass says what a find means."""
+cdef class TextScanner(WordScanner):
+    """Searches texts and all that they decode to; a subclass says what a find means."""
+
+    def __cinit__(self):
+        cdef bytes secret = os.urandom(sizeof(self.memo.secret))
+        memcpy(self.memo.secret, <const char*>secret, sizeof(self.memo.secret))
 
     def __dealloc__(self):
         cdef int i
-        free_symbols(&self.symbols)
-        free_symbols(&self.plain)
-        free_symbols(&self.spaced)
+        forget(&self.memo)
         for i in range(MAX_LEVELS + 1):
             release(&self.levels[i].ascii)
             release(&self.levels[i].variant)
@@ -61,9 +66,6 @@ cdef class TextScanner:
             release(&self.levels[i].narrow)
             release(&self.levels[i].string)
             free_symbols(&self.levels[i].joined)
-
-    cdef void found(self, uint64_t rules) noexcept nogil:
-        """Called with the rules that a word of the text being searched breaks."""
 
     cdef bint key_found(self, uint64_t rules, Span rest, int level) noexcept nogil:
         """Called with the rules that a key of inner JSON belongs to; `rest` is what follows its colon. False: no memory."""
@@ -88,6 +90,8 @@ cdef class TextScanner:
         self.work -= text.len + CALL_COST
         if self.work < 0:
             return False
+        if level == 0:
+            self.begin_part()
         # The prefilter knows no values.
         trips = <int>LM_TRIP_ALL if want.values else self.trips(text, False)
         if trips & (LM_TRIP_WORD | LM_TRIP_HIGH | LM_TRIP_SPACED) and not self.match(text, want, &seen):
@@ -98,18 +102,63 @@ cdef class TextScanner:
                 and (not trips & LM_TRIP_HIGH or self.as_ascii(text, want, level))
                 and self.inner_json(text, want, level))
 
+    # -- each decoding once ------------------------------------------------------------------------------------------
+
+    cdef void begin_message(self) noexcept nogil:
+        self.message = self.begin_part()
+        self.too_deep = False
+
+    cdef uint64_t begin_part(self) noexcept nogil:
+        self.numbered += 1
+        self.part = self.numbered
+        return self.part
+
     cdef bint deeper(self, Span text, const Want* want, int level) noexcept nogil:
-        """Searches what a text of `level` decodes to."""
-        if text.len and level + 1 == MAX_LEVELS:
-            self.too_deep = True
+        """Searches what a text of `level` decodes to, unless that was searched and would find and reach nothing else."""
+        cdef int outer = self.reached
+        cdef const Searched* known
+        cdef Searched search
+        if text.len == 0:
             return True
-        return self.text(text, want, level + 1)
+        level += 1
+        search.key = self.key_of_search(text, want)
+        known = recalled(&self.memo, &search.key)
+        # one that went too deep was not searched to its end, and could be on a higher level
+        if known != NULL and (known.reached < MAX_LEVELS or known.level <= level):
+            self.work -= text.len // RECALL_COST + CALL_COST
+            self.reach(level + known.reached - known.level)
+            return self.work >= 0
+        self.reached = level
+        self.reach(level)
+        if level < MAX_LEVELS and not self.text(text, want, level):
+            return False
+        search.length = <uint32_t>text.len
+        search.message = <uint32_t>self.message
+        search.level = level
+        search.reached = self.reached
+        self.reached = max(self.reached, outer)
+        return keep(&self.memo, &search)
+
+    cdef Key key_of_search(self, Span text, const Want* want) noexcept nogil:
+        """Of all that what is found in a text depends on, but for its level."""
+        cdef uint64_t[MEMO_TERMS] terms
+        # what a text is as a key or value is noted for the part only
+        terms[0] = self.part if want.keys | want.values else self.message
+        terms[1] = <uint64_t>self.phase
+        terms[2] = self.wanted
+        terms[3] = want.words
+        terms[4] = want.keys
+        terms[5] = want.values
+        terms[6] = want.inner_keys
+        return key_of(&self.memo, text, terms)
+
+    cdef void reach(self, int level) noexcept nogil:
+        """Notes the level of a decoding."""
+        self.reached = max(self.reached, level)
+        if level >= MAX_LEVELS:
+            self.too_deep = True
 
     # -- readings of the same text -----------------------------------------------------------------------------------
-
-    cdef bint match(self, Span text, const Want* want, int* seen) noexcept nogil:
-        self.symbols.len = 0
-        return fold(text, &self.symbols, seen) and self.match_readings(want, seen[0], False)
 
     cdef bint variants(self, Span text, const Want* want, int seen, int level) noexcept nogil:
         """What tag characters spell, and the order that overrides show."""
@@ -121,50 +170,10 @@ cdef class TextScanner:
             return False
         return not seen & SEEN_OVERRIDE or self.deeper(span(out.ptr, override_text(text, out.ptr)), want, level)
 
-    cdef bint match_readings(self, const Want* want, int seen, bint edges) noexcept nogil:
-        """Matches `self.symbols`, with letterlike punctuation read as letters and then as punctuation."""
-        if not self.match_symbols(&self.symbols, want, edges):
-            return False
-        if seen & SEEN_SYMBOLIC:
-            return symbolic_as_separators(&self.symbols, &self.plain) and self.match_symbols(&self.plain, want, edges)
-        return True
-
-    cdef bint match_symbols(self, const Symbols* symbols, const Want* want, bint edges) noexcept nogil:
-        cdef Search search = begin()
-        cdef Hit hit
-        cdef uint64_t rules
-        while self.automaton.next_hit(symbols, &search, &hit):
-            if edges and not crosses_edge(symbols, &hit):
-                continue
-            rules = hit.pattern.in_text & want.words
-            if rules and hit.pattern.exceptions >= 0:
-                rules &= ~self.automaton.excepted(symbols, &hit)
-            if rules and is_word(symbols, &hit):
-                self.found(rules)
-            if hit.pattern.as_key & want.keys | hit.pattern.as_value & want.values and is_whole(symbols, &hit):
-                self.got_keys |= hit.pattern.as_key & want.keys
-                self.got_values |= hit.pattern.as_value & want.values
-        return edges or self.match_spaced(symbols, want)
-
-    cdef bint match_spaced(self, const Symbols* symbols, const Want* want) noexcept nogil:
-        """Letters set apart are words of their own wherever they begin and end."""
-        cdef Search search = begin()
-        cdef Hit hit
-        cdef bint whole
-        if not spaced_letters(symbols, &self.spaced, &whole):
-            return False
-        while self.automaton.next_hit(&self.spaced, &search, &hit):
-            if hit.pattern.in_text & want.words:
-                self.found(hit.pattern.in_text & want.words)
-            if whole and hit.start == 0 and hit.end + 1 == self.spaced.len:
-                self.got_keys |= hit.pattern.as_key & want.keys
-                self.got_values |= hit.pattern.as_value & want.values
-        return True
-
     # -- decodings ---------------------------------------------------------------------------------------------------
 
     cdef bint decodings(self, Span text, int trips, const Want* want, int level) noexcept nogil:
-        cdef int codes = code_kinds(text) if want.words & self.wanted else 0
+        cdef int codes = code_kinds(text) if want.words else 0
         cdef Token token
         # the escapes of a JSON string are undone with it
         if trips & LM_TRIP_ESCAPE and not is_json_string(text, &token) and not self.unescaped(text, want, level):
@@ -313,8 +322,8 @@ cdef class TextScanner:
         while True:
             next_token(&cursor, end, &token)
             if token.kind == KEY or token.kind == STRING:
+                self.reach(level + 1)
                 if level + 1 == MAX_LEVELS:
-                    self.too_deep = True
                     return True
                 if not self.string_text(&token, level + 1, &string):
                     return False
@@ -333,13 +342,16 @@ cdef class TextScanner:
     cdef bint inner_key(self, Span key, Span rest, const Want* want, int level) noexcept nogil:
         cdef Want as_key = want[0]
         cdef uint64_t outer = self.got_keys
+        cdef uint64_t outer_part = self.part
         cdef uint64_t rules
         as_key.keys = want.inner_keys
         self.got_keys = 0
+        self.begin_part()
         if not self.text(key, &as_key, level) or not self.join(key, level):
             return False
         rules = self.got_keys
         self.got_keys = outer
+        self.part = outer_part
         return rules == 0 or self.key_found(rules, rest, level)
 
     cdef bint string_text(self, const Token* token, int level, Span* out) noexcept nogil:

@@ -1,0 +1,3 @@
+"""What was searched already: texts that one message decodes to more than once are searched once."""
+
+def siphash(secret: bytes, text: bytes) -> bytes: ...
