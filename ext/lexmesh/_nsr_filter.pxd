@@ -34,6 +34,7 @@ cdef extern from "nsr_joins.h" nogil:
         uint64_t across[256][2]
         uint64_t before[128][2]
         uint64_t after[128][2]
+        uint8_t odd[256]
     void lm_set_pair(uint64_t (*pairs)[2], int a, int b) noexcept
     void lm_start_splits(lm_splits*) noexcept
     bint lm_is_plain_pair(const lm_splits*, const uint8_t*, size_t, const uint8_t*, size_t) noexcept

@@ -70,7 +70,7 @@ cdef class MessageFilter(PayloadScanner):
         cdef const Pair* end = pair + env.metadata_count
         cdef uint8_t* to = self.line.ptr
         cdef Py_ssize_t left = self.line.capacity - room_beside(env)
-        if left < 0 or is_json_like(env.event_type) or is_json_like(env.content_type) or is_json_like(env.reply_to):
+        if left < 0 or (env.event_type.len and self.metadata_filter.splits.odd[env.event_type.ptr[0]]):
             return NULL
         to = copied(to, env.event_type)
         while pair < end:
@@ -81,8 +81,12 @@ cdef class MessageFilter(PayloadScanner):
             to = quoted(quoted(to, pair.key), pair.value)
             pair += 1
         if env.content_type.len:
+            if is_json_like(env.content_type):
+                return NULL
             to = quoted(to, env.content_type)
         if env.reply_to.len and is_free_text(env.reply_to):
+            if is_json_like(env.reply_to):
+                return NULL
             to = quoted(to, env.reply_to)
         return to
 

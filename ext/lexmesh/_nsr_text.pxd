@@ -1,5 +1,6 @@
 """One text through every stage: each reading of it is matched, each decoding of it is a text again."""
 
+cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
 from lexmesh._buffer cimport Buffer
@@ -51,8 +52,17 @@ cdef class TextScanner(WordScanner):
     cdef bint key_found(self, uint64_t rules, Span rest, int level) noexcept nogil
     cdef int trips(self, Span text, bint is_json) noexcept nogil
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil
-    cdef void begin_message(self) noexcept nogil
-    cdef uint64_t begin_part(self) noexcept nogil
+    @cython.final
+    cdef inline uint64_t begin_part(self) noexcept nogil:
+        self.numbered += 1
+        self.part = self.numbered
+        return self.part
+
+    @cython.final
+    cdef inline void begin_message(self) noexcept nogil:
+        self.message = self.begin_part()
+        self.too_deep = False
+
     cdef bint deeper(self, Span text, const Want* want, int level) noexcept nogil
     cdef Key key_of_search(self, Span text, const Want* want) noexcept nogil
     cdef void reach(self, int level) noexcept nogil

@@ -104,15 +104,6 @@ cdef class TextScanner(WordScanner):
 
     # -- each decoding once ------------------------------------------------------------------------------------------
 
-    cdef void begin_message(self) noexcept nogil:
-        self.message = self.begin_part()
-        self.too_deep = False
-
-    cdef uint64_t begin_part(self) noexcept nogil:
-        self.numbered += 1
-        self.part = self.numbered
-        return self.part
-
     cdef bint deeper(self, Span text, const Want* want, int level) noexcept nogil:
         """Searches what a text of `level` decodes to, unless that was searched and would find and reach nothing else."""
         cdef int outer = self.reached
