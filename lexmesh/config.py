@@ -17,11 +17,11 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from .errors import ConfigError
@@ -212,20 +212,27 @@ class MeshConfig(BaseSettings):
     # left then is dropped and counted; the rest is for close handshakes.
     drain_seconds: float = Field(default=5.0, ge=0, le=3600, allow_inf_nan=False)
 
+    # Where options came from that neither a keyword nor an assignment set, by name.
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
     # Hidden from type checkers, which take the keywords from the fields.
     if not TYPE_CHECKING:
 
         def __init__(self, **options: Any) -> None:
+            sources = _environment_names(options)
             try:
                 super().__init__(**options)
             except ValidationError as error:
-                raise _config_error(error, _environment_names(options)) from None
+                raise _config_error(error, sources) from None
+            self._sources = sources
 
         def __setattr__(self, name: str, value: Any) -> None:
             try:
                 super().__setattr__(name, value)
             except ValidationError as error:
                 raise _config_error(error, {}) from None
+            if name in type(self).model_fields:
+                self._sources.pop(name, None)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -249,12 +256,33 @@ class MeshConfig(BaseSettings):
         overridden = EnvSettingsSource(cls)().keys() | options.keys()
         kept = {key: value for key, value in from_file.items() if key not in overridden}
         try:
-            return cls(**kept, **options)
+            config = cls(**kept, **options)
         except ConfigError as error:
             if error.source or error.option.partition(".")[0] not in kept:
                 raise
-            source = f"{os.fspath(path)}:{_line_of(text, error.option)}"
-            raise ConfigError(error.option, error.value, error.reason, source) from None
+            raise ConfigError(error.option, error.value, error.reason, _place_of(path, text, error.option)) from None
+        config.came_from({option: _place_of(path, text, option) for option in kept})
+        return config
+
+    def came_from(self, sources: Mapping[str, str]) -> None:
+        """Notes where options came from, for the errors that are about them.
+
+        Args:
+            sources: by option, what the user wrote it in: ``mesh.toml:3``, ``--policy``.
+        """
+        self._sources.update(sources)
+
+    def source_of(self, option: str) -> str:
+        """Where an option came from.
+
+        Args:
+            option: its name.
+
+        Returns:
+            ``mesh.toml:3``, ``LEXMESH_POLICY_FILE``, or what `came_from` was told; empty for a keyword, an assignment
+            or a default.
+        """
+        return self._sources.get(option, "")
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name in type(self).model_fields:
@@ -310,6 +338,11 @@ def _parse(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
         line = int(found[1]) if found else text.rstrip().count("\n") + 1
         reason = f"not TOML: {reason[:1].lower()}{reason[1:]}"
         raise ConfigError("", None, reason, f"{os.fspath(path)}:{line}") from None
+
+
+def _place_of(path: str | os.PathLike[str], text: str, option: str) -> str:
+    """Where a file sets an option, as `mesh.toml:3`."""
+    return f"{os.fspath(path)}:{_line_of(text, option)}"
 
 
 def _line_of(text: str, option: str) -> int:

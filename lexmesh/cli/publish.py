@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from ..errors import DeniedError, DisconnectedError, LexmeshError, MalformedError
-from ..nsr import NsrPolicy
+from ..nsr.configured import named_policy
 from ..transports.websocket import WebSocketClient
 from .exits import FAILURE, OK, complain
 from .lines import read_lines
@@ -148,7 +148,7 @@ async def publish(
         PolicyError: the policy cannot be loaded.
     """
     state = LinkState()
-    chosen = NsrPolicy.load(policy) if policy is not None else None
+    chosen = named_policy(policy, "--policy") if policy is not None else None
     client = WebSocketClient(node_id, url, on_state=state.change, policy=chosen)
     await client.connect()
     publisher = Publisher(client, state, event_type, metadata)

@@ -14,6 +14,7 @@ from lexmesh._sender import Sender
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DisconnectedError, NotConnectedError
 from lexmesh.nsr import NsrPolicy
+from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import StreamPipeline, check_handler
 from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.answers import Answers
@@ -68,8 +69,8 @@ class WebSocketClient(Publishing):
         self.node_id = node_id
         self.url = url
         self.config = config or MeshConfig()
-        if policy is None and self.config.policy_file is not None:
-            policy = NsrPolicy.load(self.config.policy_file)
+        if policy is None:
+            policy = configured_policy(self.config)
         self.reconnects = 0
         self.unconfirmed = 0
         self.receipt: dict[str, Any] = {}

@@ -22,6 +22,7 @@ from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError, PortInUseError, TransportError
 from lexmesh.nsr import NsrPolicy
+from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import Outcome, StreamPipeline, check_handler
 from lexmesh.store.audit_file import AuditFile
 from lexmesh.transports import handshake
@@ -79,8 +80,8 @@ class WebSocketServer:
         self.host = self.config.host if host is None else host
         self.port = self.config.websocket_port if port is None else port
         policy_file = self.config.policy_file if policy is None else None
-        if policy_file is not None:
-            policy = NsrPolicy.load(policy_file)
+        if policy is None:
+            policy = configured_policy(self.config)
         self._started_ms = now_ms()
         self.pipeline = StreamPipeline(
             self.node_id,
