@@ -195,6 +195,7 @@ class MeshConfig(BaseSettings):
 
     # File that a gateway appends those records to, one JSON object a line, default None: nowhere. One node, one file.
     # Never the text of a message, but names, subjects and addresses of peers. In a config file, relative to that file.
+    # A gateway does not start if it cannot be written to; a disk that fails later stops nothing.
     audit_file: Path | None = None
 
     # Bytes at which that file is rotated, default 16 MiB (4 KiB – 4 GiB). Most disk used = (audit_files + 1) times

@@ -98,6 +98,17 @@ def test_an_error_about_a_policy_names_what_named_the_file(tmp_path: Path) -> No
         assert_one_line(lexmesh(*command, "--policy", str(file)), 1, f"lexmesh: --policy: {file}:1: ")
 
 
+def test_an_audit_file_that_cannot_be_written(tmp_path: Path) -> None:
+    file, mesh = tmp_path / "none" / "audit.ndjson", tmp_path / "mesh.toml"
+    mesh.write_text(f"websocket_port = 0\naudit_file = '{file}'\n")
+    words = f"audit_file = '{file}': no such file or directory; name a file in a directory"
+    start = ("mesh", "start", "--port", "0")
+    assert_one_line(lexmesh(*start, "--audit-file", str(file)), 1, f"lexmesh: --audit-file: {words}")
+    assert_one_line(lexmesh("mesh", "start", "--config", str(mesh)), 1, f"lexmesh: {mesh}:2: {words}")
+    environment = {"LEXMESH_AUDIT_FILE": str(file)}
+    assert_one_line(lexmesh(*start, env=environment), 1, f"lexmesh: LEXMESH_AUDIT_FILE: {words}")
+
+
 def test_a_bad_option_is_named_as_it_was_given() -> None:
     result = lexmesh("mesh", "start", "--host", "", "--port", "0")
     assert_one_line(result, 1, "lexmesh: --host: host = '': ")
