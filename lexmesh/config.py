@@ -25,6 +25,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from .errors import ConfigError
+from .settings_file import read_settings
 
 __all__ = ["MeshConfig", "Overflow"]
 
@@ -185,7 +186,7 @@ class MeshConfig(BaseSettings):
     message_burst: int = Field(default=1000, ge=1, le=1_000_000_000)
 
     # Consent policy (TOML), default None: the one that ships with lexmesh. Clients and servers alike police with it
-    # what they send and what they get. In a config file, relative to that file.
+    # what they send and what they get. A regular file of at most 4 MiB. In a config file, relative to that file.
     # A gateway reads it again at SIGHUP.
     policy_file: Path | None = None
 
@@ -322,7 +323,7 @@ def _environment_names(options: dict[str, Any]) -> dict[str, str]:
 
 def _read(path: str | os.PathLike[str]) -> str:
     try:
-        return Path(path).read_text("utf-8-sig")  # editors on Windows begin files with a byte order mark
+        return read_settings(path)
     except OSError as error:
         raise ConfigError("", None, (error.strerror or str(error)).lower(), os.fspath(path)) from None
     except UnicodeDecodeError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from raw_ws import RawClient, eventually, gateway, text
 
 from lexmesh import MeshConfig, NsrPolicy, WebSocketServer
+from lexmesh.settings_file import MOST_BYTES
 
 RULE = '[[rule]]\nname = "{name}"\nscope = ["metadata values"]\nmarkers = ["{marker}"]\n'
 RED, BLUE = ({"type": "a", "metadata": {"colour": colour}} for colour in ("red", "blue"))
@@ -66,6 +68,9 @@ async def test_open_connections_have_the_new_policy_from_the_next_message_on(
         (lambda path: path.write_text(""), "p.toml: a policy needs rules"),
         (lambda path: path.write_text("a = " + "[" * 100_000), "p.toml"),
         (lambda path: (path.unlink(), path.mkdir()), "p.toml: Is a directory"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "p.toml: Not a regular file"),
+        (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "p.toml: Not a regular file"),
+        (lambda path: path.write_bytes(b"#" * (MOST_BYTES + 1)), f"p.toml: Larger than {MOST_BYTES} bytes"),
     ],
 )
 async def test_a_bad_file_leaves_the_old_policy_in_force(
