@@ -9,6 +9,7 @@ import time
 from libc.stdint cimport uint8_t
 
 from lexmesh._envelope cimport JSON, OPAQUE_BYTES, PROTO
+from lexmesh._gil cimport let_others_run
 from lexmesh._nsr_automaton cimport Automaton
 from lexmesh._nsr_envelope cimport (
     EVENT_TYPE, METADATA_KEYS, METADATA_VALUES, NAMES, PAYLOAD_KEYS, PAYLOAD_STRINGS, RAW_BYTES,
@@ -247,6 +248,7 @@ cdef Prefilter filter_for(list patterns, uint64_t words, uint64_t keys, int vect
 
 
 cdef list wanted_of(list patterns, uint64_t words, uint64_t keys):
+    let_others_run()
     return [letters for letters, in_text, as_key, _ in patterns if in_text & words or as_key & keys]
 
 
