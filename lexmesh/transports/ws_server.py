@@ -129,7 +129,7 @@ class WebSocketServer:
                 await self._audit_file.stop(0)
             raise
         self.port = self._server.sockets[0].getsockname()[1]
-        self._sweeper = loop.create_task(sweep(self._sessions, self.config.frame_timeout))
+        self._sweeper = loop.create_task(sweep(self.core, self._sessions, self.config.frame_timeout))
 
     async def _listen(self) -> asyncio.Server:
         try:
