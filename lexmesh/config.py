@@ -25,6 +25,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from .errors import ConfigError
+from .node_names import check_name
 from .settings_file import read_settings
 
 __all__ = ["MeshConfig", "Overflow"]
@@ -75,6 +76,7 @@ def _check_origin(origin: str) -> str:
     return origin.lower()
 
 
+Name = Annotated[str, AfterValidator(check_name)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 RedisUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("redis", "rediss", "unix")))]
 PeerUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("ws", "wss", "grpc", "grpcs")))]
@@ -92,15 +94,14 @@ class MeshConfig(BaseSettings):
         env_prefix=ENV_PREFIX, extra="forbid", validate_assignment=True, hide_input_in_errors=True
     )
 
-    # Name of this node in the mesh, the `source_node` of what it sends; 1–128 printable characters, no spaces. Made up
-    # anew (`node_` and 8 hex digits) at each start when left out: name a node whose history or routes matter.
-    node_id: str = Field(
-        default_factory=lambda: f"node_{secrets.token_hex(4)}", pattern=r"^[^\s\x00-\x1f\x7f]+$", max_length=128
-    )
+    # Name of this node in the mesh, the `source_node` of what it sends; 1–128 characters (255 bytes at most), no spaces
+    # or control characters. Made up anew (`node_` and 8 hex digits) at each start when left out: name a node whose
+    # history or routes matter.
+    node_id: Name = Field(default_factory=lambda: f"node_{secrets.token_hex(4)}")
 
     # Which mesh this node belongs to, default "spiral_codex_mesh". Meshes of different names ignore each other, even on
     # one Redis.
-    mesh_name: str = Field(default="spiral_codex_mesh", pattern=r"^[^\s\x00-\x1f\x7f]+$", max_length=128)
+    mesh_name: Name = "spiral_codex_mesh"
 
     # Address to listen on, default "127.0.0.1": this machine only. "0.0.0.0" opens the gateway to the network; put TLS
     # and authentication in front of it first.

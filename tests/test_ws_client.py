@@ -530,5 +530,5 @@ async def test_a_refusing_gateway_is_not_visited_again(server) -> None:
 
 
 def test_a_client_without_a_name_could_not_be_answered() -> None:
-    with pytest.raises(ValueError, match="needs a node_id"):
+    with pytest.raises(ValueError, match="node_id = '': must be 1 to 128"):
         WebSocketClient("", "ws://127.0.0.1:1")

@@ -13,6 +13,7 @@ from lexmesh._router import Endpoint, check_pattern
 from lexmesh._sender import Sender
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DisconnectedError, NotConnectedError
+from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
 from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import StreamPipeline, check_handler
@@ -32,7 +33,7 @@ class WebSocketClient(Publishing):
     """A node that speaks to a gateway.
 
     Args:
-        node_id: this node's name, not empty.
+        node_id: this node's name, to which answers and receipts are addressed.
         url: the gateway, ws://host:port or wss://host:port.
         subprotocol: lexmesh.v1.proto (batches, the fast one) or lexmesh.v1.json.
         reconnect: whether to come back after the connection breaks, with backoff and jitter, and to subscribe again.
@@ -47,7 +48,7 @@ class WebSocketClient(Publishing):
         receipt: the gateway's last receipt over this connection; a gateway that closes for policy sends one before.
 
     Raises:
-        ValueError: if the name is empty or the subprotocol is neither of the two.
+        ValueError: if the name is none (see `node_names`) or the subprotocol is neither of the two.
         PolicyError: if the configured policy cannot be loaded.
     """
 
@@ -64,9 +65,7 @@ class WebSocketClient(Publishing):
     ) -> None:
         if subprotocol not in SUBPROTOCOLS:
             raise ValueError(f"subprotocol is one of {', '.join(SUBPROTOCOLS)}, not {subprotocol!r}")
-        if not node_id:
-            raise ValueError("a client needs a node_id: answers and receipts are addressed to it")
-        self.node_id = node_id
+        self.node_id = check_node_id(node_id)
         self.url = url
         self.config = config or MeshConfig()
         if policy is None:

@@ -21,6 +21,7 @@ from lexmesh._reader import READ_BUFFER
 from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError, PortInUseError, TransportError
+from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
 from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import Outcome, StreamPipeline, check_handler
@@ -57,11 +58,15 @@ class WebSocketServer:
     """A gateway that takes in messages over WebSocket, polices them and passes them on.
 
     Args:
-        node_id: this node's name.
+        node_id: this node's name; the configuration's when None or empty.
         host: address to listen on; the configuration's when None (127.0.0.1 unless configured).
         port: TCP port, 0 for any free one; the configuration's when None.
         config: limits and overflow policy; from the environment when None.
         policy: the consent policy; the configured file, which can be reloaded, or the default policy when None.
+
+    Raises:
+        ValueError: if the name is none, see `node_names`.
+        PolicyError: if the configured policy cannot be loaded.
     """
 
     session_type = Session
@@ -76,7 +81,7 @@ class WebSocketServer:
         policy: NsrPolicy | None = None,
     ) -> None:
         self.config = config or MeshConfig()
-        self.node_id = node_id or self.config.node_id
+        self.node_id = check_node_id(node_id or self.config.node_id)
         self.host = self.config.host if host is None else host
         self.port = self.config.websocket_port if port is None else port
         policy_file = self.config.policy_file if policy is None else None
