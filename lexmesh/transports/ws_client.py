@@ -38,6 +38,8 @@ class WebSocketClient(Publishing):
         subprotocol: lexmesh.v1.proto (batches, the fast one) or lexmesh.v1.json.
         reconnect: whether to come back after the connection breaks, with backoff and jitter, and to subscribe again.
         on_state: callable(state, detail), state one of connected, disconnected, retrying, closed.
+        on_refused: callable(id, error), told of each event that the gateway refused and nobody waits for, up to 100 a
+            second; the receipts count them all. The id is empty where the gateway cannot tell it.
         config: limits and overflow policy; from the environment when None.
         policy: the consent policy that what leaves and what arrives must pass; the configured file or the default
             policy when None. A laxer one is laxer at this end alone: the gateway has its own.
@@ -60,6 +62,7 @@ class WebSocketClient(Publishing):
         subprotocol: str = SUBPROTOCOL_PROTO,
         reconnect: bool = True,
         on_state: Callable[[str, str], None] | None = None,
+        on_refused: Callable[[str, Exception], None] | None = None,
         config: MeshConfig | None = None,
         policy: NsrPolicy | None = None,
     ) -> None:
@@ -76,6 +79,7 @@ class WebSocketClient(Publishing):
         self.flusher: TurnFlusher
         self._confirmed = 0
         self._on_state = on_state or (lambda _state, _detail: None)
+        self._on_refused = on_refused or (lambda _id, _error: None)
         self.pipeline = StreamPipeline(
             node_id,
             policy=policy,
@@ -278,8 +282,11 @@ class WebSocketClient(Publishing):
             self.receipt = {**event.data, "denied_by_rule": dict(event.data["denied_by_rule"])}
         if event.event_type != protocol.ERROR:
             self._answers.resolve(event)
-        elif not self._answers.fail(event.reply_to, protocol.error_from(event.data)):
+            return
+        error = protocol.error_from(event.data)
+        if not self._answers.fail(event.reply_to, error):
             logger.debug("gateway: %s", event.data)
+            self._on_refused(event.reply_to, error)
 
     def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None:
         """A message from the gateway was not routed here."""
