@@ -158,7 +158,8 @@ class WebSocketClient(Publishing):
             timeout: seconds; None for as long as the connection lasts.
 
         Returns:
-            The receipt: how many messages of this connection were taken in, by outcome, and denied ones by rule.
+            The receipt: how many messages of this connection were taken in, by outcome, and denied ones by rule; and
+            `dropped`, how many for this client the gateway has dropped because it read too slowly.
 
         Raises:
             DisconnectedError: if the connection breaks first.
@@ -244,10 +245,11 @@ class WebSocketClient(Publishing):
         return int(self.pipeline.ledger()["ingress"]["routed"] - own)
 
     @property
-    def lost(self) -> int:
+    def missing(self) -> int:
         """Numbered events that never came, between the first and the last seen of each source.
 
-        A source numbers all its events: those that were denied, or on subjects not subscribed to, count here too.
+        A source numbers all its events, so these are not only lost ones, but also those that were denied, on subjects
+        not subscribed to, or for other nodes. While a connection lasts, `dropped` of a receipt tells what was lost.
         """
         return self.core.missing
 
