@@ -17,14 +17,16 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from .errors import ConfigError
+from .node_names import check_name
+from .settings_file import read_settings
 
 __all__ = ["MeshConfig", "Overflow"]
 
@@ -74,6 +76,7 @@ def _check_origin(origin: str) -> str:
     return origin.lower()
 
 
+Name = Annotated[str, AfterValidator(check_name)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 RedisUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("redis", "rediss", "unix")))]
 PeerUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("ws", "wss", "grpc", "grpcs")))]
@@ -91,15 +94,14 @@ class MeshConfig(BaseSettings):
         env_prefix=ENV_PREFIX, extra="forbid", validate_assignment=True, hide_input_in_errors=True
     )
 
-    # Name of this node in the mesh, the `source_node` of what it sends; 1–128 printable characters, no spaces. Made up
-    # anew (`node_` and 8 hex digits) at each start when left out: name a node whose history or routes matter.
-    node_id: str = Field(
-        default_factory=lambda: f"node_{secrets.token_hex(4)}", pattern=r"^[^\s\x00-\x1f\x7f]+$", max_length=128
-    )
+    # Name of this node in the mesh, the `source_node` of what it sends; 1–128 characters (255 bytes at most), no spaces
+    # or control characters. Made up anew (`node_` and 8 hex digits) at each start when left out: name a node whose
+    # history or routes matter.
+    node_id: Name = Field(default_factory=lambda: f"node_{secrets.token_hex(4)}")
 
     # Which mesh this node belongs to, default "spiral_codex_mesh". Meshes of different names ignore each other, even on
     # one Redis.
-    mesh_name: str = Field(default="spiral_codex_mesh", pattern=r"^[^\s\x00-\x1f\x7f]+$", max_length=128)
+    mesh_name: Name = "spiral_codex_mesh"
 
     # Address to listen on, default "127.0.0.1": this machine only. "0.0.0.0" opens the gateway to the network; put TLS
     # and authentication in front of it first.
@@ -185,7 +187,7 @@ class MeshConfig(BaseSettings):
     message_burst: int = Field(default=1000, ge=1, le=1_000_000_000)
 
     # Consent policy (TOML), default None: the one that ships with lexmesh. Clients and servers alike police with it
-    # what they send and what they get. In a config file, relative to that file.
+    # what they send and what they get. A regular file of at most 4 MiB. In a config file, relative to that file.
     # A gateway reads it again at SIGHUP.
     policy_file: Path | None = None
 
@@ -195,6 +197,7 @@ class MeshConfig(BaseSettings):
 
     # File that a gateway appends those records to, one JSON object a line, default None: nowhere. One node, one file.
     # Never the text of a message, but names, subjects and addresses of peers. In a config file, relative to that file.
+    # A gateway does not start if it cannot be written to; a disk that fails later stops nothing.
     audit_file: Path | None = None
 
     # Bytes at which that file is rotated, default 16 MiB (4 KiB – 4 GiB). Most disk used = (audit_files + 1) times
@@ -212,20 +215,27 @@ class MeshConfig(BaseSettings):
     # left then is dropped and counted; the rest is for close handshakes.
     drain_seconds: float = Field(default=5.0, ge=0, le=3600, allow_inf_nan=False)
 
+    # Where options came from that neither a keyword nor an assignment set, by name.
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
     # Hidden from type checkers, which take the keywords from the fields.
     if not TYPE_CHECKING:
 
         def __init__(self, **options: Any) -> None:
+            sources = _environment_names(options)
             try:
                 super().__init__(**options)
             except ValidationError as error:
-                raise _config_error(error, _environment_names(options)) from None
+                raise _config_error(error, sources) from None
+            self._sources = sources
 
         def __setattr__(self, name: str, value: Any) -> None:
             try:
                 super().__setattr__(name, value)
             except ValidationError as error:
                 raise _config_error(error, {}) from None
+            if name in type(self).model_fields:
+                self._sources.pop(name, None)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -249,12 +259,33 @@ class MeshConfig(BaseSettings):
         overridden = EnvSettingsSource(cls)().keys() | options.keys()
         kept = {key: value for key, value in from_file.items() if key not in overridden}
         try:
-            return cls(**kept, **options)
+            config = cls(**kept, **options)
         except ConfigError as error:
             if error.source or error.option.partition(".")[0] not in kept:
                 raise
-            source = f"{os.fspath(path)}:{_line_of(text, error.option)}"
-            raise ConfigError(error.option, error.value, error.reason, source) from None
+            raise ConfigError(error.option, error.value, error.reason, _place_of(path, text, error.option)) from None
+        config.came_from({option: _place_of(path, text, option) for option in kept})
+        return config
+
+    def came_from(self, sources: Mapping[str, str]) -> None:
+        """Notes where options came from, for the errors that are about them.
+
+        Args:
+            sources: by option, what the user wrote it in: ``mesh.toml:3``, ``--policy``.
+        """
+        self._sources.update(sources)
+
+    def source_of(self, option: str) -> str:
+        """Where an option came from.
+
+        Args:
+            option: its name.
+
+        Returns:
+            ``mesh.toml:3``, ``LEXMESH_POLICY_FILE``, or what `came_from` was told; empty for a keyword, an assignment
+            or a default.
+        """
+        return self._sources.get(option, "")
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name in type(self).model_fields:
@@ -293,7 +324,7 @@ def _environment_names(options: dict[str, Any]) -> dict[str, str]:
 
 def _read(path: str | os.PathLike[str]) -> str:
     try:
-        return Path(path).read_text("utf-8-sig")  # editors on Windows begin files with a byte order mark
+        return read_settings(path)
     except OSError as error:
         raise ConfigError("", None, (error.strerror or str(error)).lower(), os.fspath(path)) from None
     except UnicodeDecodeError as error:
@@ -310,6 +341,11 @@ def _parse(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
         line = int(found[1]) if found else text.rstrip().count("\n") + 1
         reason = f"not TOML: {reason[:1].lower()}{reason[1:]}"
         raise ConfigError("", None, reason, f"{os.fspath(path)}:{line}") from None
+
+
+def _place_of(path: str | os.PathLike[str], text: str, option: str) -> str:
+    """Where a file sets an option, as `mesh.toml:3`."""
+    return f"{os.fspath(path)}:{_line_of(text, option)}"
 
 
 def _line_of(text: str, option: str) -> int:

@@ -51,7 +51,7 @@ class ConfigError(LexmeshError):
         option: name of the option; empty when the file as a whole is unreadable.
         value: the value as text, with secrets already masked; None where there is none to show.
         reason: what is wrong with it, and what would be right.
-        source: where it came from: ``mesh.toml:3``, ``LEXMESH_WEBSOCKET_PORT``, or empty for a keyword.
+        source: where it came from: ``mesh.toml:3``, ``LEXMESH_WEBSOCKET_PORT``, ``--port``, or empty for a keyword.
     """
 
     def __init__(self, option: str, value: str | None, reason: str, source: str = "") -> None:
@@ -76,17 +76,20 @@ class PolicyError(LexmeshError):
         file: path of the policy.
         line: line of the mistake, counted from 1; 0 when it is not about one line.
         reason: what is wrong, and what would be right.
+        source: what named the file: ``LEXMESH_POLICY_FILE``, ``mesh.toml:3``, ``--policy``, or empty for a caller.
     """
 
-    def __init__(self, file: str, line: int, reason: str) -> None:
-        super().__init__(file, line, reason)
+    def __init__(self, file: str, line: int, reason: str, source: str = "") -> None:
+        super().__init__(file, line, reason, source)
         self.file = file
         self.line = line
         self.reason = reason
+        self.source = source
 
     def __str__(self) -> str:
+        named_by = f"{self.source}: " if self.source else ""
         where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.reason}"
+        return f"{named_by}{where}: {self.reason}"
 
 
 class MalformedError(LexmeshError, ValueError):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from google_messages import google_classes
 from hypothesis import HealthCheck, settings
+from leftovers import start_watch
 
 ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = os.environ.get("LEXMESH_TEST_BUILD") == "sanitize"
@@ -43,6 +44,13 @@ def pytest_report_header() -> str:
     """Names the package under test: a checkout, an installed wheel or an instrumented build."""
     spec = importlib.util.find_spec("lexmesh._codec")
     return f"lexmesh core: {spec.origin if spec else 'not found; pip install . first'}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has what the tests start end with this process, however it ends."""
+    watch = start_watch()
+    if watch is not None:
+        config.add_cleanup(watch.end)
 
 
 def pytest_sessionstart() -> None:

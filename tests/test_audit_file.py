@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import pytest
 from raw_ws import RawClient, eventually, gateway, text
 
-from lexmesh import WebSocketServer
-from lexmesh.errors import DeniedError
+from lexmesh import MeshConfig, WebSocketServer
+from lexmesh.errors import ConfigError, DeniedError, PortInUseError
 from lexmesh.nsr.audit import Audit
 from lexmesh.store.audit_file import MOST_WAITING, AuditFile
 from lexmesh.transports.gateway_protocol import MAX_DENIED_IN_A_ROW
@@ -109,17 +108,46 @@ async def test_a_disk_that_fails_stops_nothing_and_is_told_once(caplog: pytest.L
     assert warnings[0].startswith("audit file /dev/full: no space left on device; ")
 
 
-async def test_a_file_that_cannot_be_opened_is_told_at_the_start(
+async def test_a_gateway_does_not_start_whose_file_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "directory").mkdir()
+    for name, reason in {
+        "none/audit.ndjson": "no such file or directory",
+        "file/audit.ndjson": "not a directory",
+        "directory": "is a directory",
+    }.items():
+        path = tmp_path / name
+        server = WebSocketServer("x", port=0, config=MeshConfig(audit_file=path))
+        with pytest.raises(ConfigError) as caught:
+            await server.start()
+        assert str(caught.value) == (
+            f"audit_file = '{path}': {reason}; name a file in a directory that exists and can be written to"
+        )
+        assert server.port == 0, "it has not listened before"
+
+
+async def test_a_file_whose_directory_is_gone_later_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = tmp_path / "none" / "audit.ndjson"
-    async with gateway(audit_file=path) as server:
-        assert [found.getMessage() for found in caplog.records if found.levelno >= logging.WARNING] == [
-            f"audit file {path}: no such file or directory; 0 records lost to it so far"
-        ]
-        path.parent.mkdir()
+    directory, moved = tmp_path / "a", tmp_path / "b"
+    directory.mkdir()
+    async with gateway(audit_file=directory / "audit.ndjson") as server:
+        directory.rename(moved)
         refuse_one(server)
-    assert len(records_in(path)) == 1
+        await eventually(lambda: server.pipeline.audit.lost == 1)
+        moved.rename(directory)
+        refuse_one(server)
+    assert len(records_in(directory / "audit.ndjson")) == 1
+    assert "no such file or directory" in caplog.text
+
+
+async def test_a_gateway_that_cannot_listen_leaves_no_file_open(tmp_path: Path) -> None:
+    async with gateway() as other:
+        server = WebSocketServer("x", port=other.port, config=MeshConfig(audit_file=tmp_path / "audit.ndjson"))
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(PortInUseError):
+            await server.start()
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def test_a_disk_that_hangs_holds_up_nobody(tmp_path: Path) -> None:

@@ -84,6 +84,36 @@ def test_bad_policy(tmp_path: Path) -> None:
     assert_one_line(lexmesh("mesh", "start", "--port", "0", "--policy", str(file)), 1, f"{file}:1: ")
 
 
+def test_an_error_about_a_policy_names_what_named_the_file(tmp_path: Path) -> None:
+    file, mesh = tmp_path / "nsr.toml", tmp_path / "mesh.toml"
+    file.write_text("version = = 1\n")
+    mesh.write_text('host = "127.0.0.1"\npolicy_file = "nsr.toml"\n')
+    start = ("mesh", "start", "--port", "0")
+    assert_one_line(lexmesh(*start, "--policy", str(file)), 1, f"lexmesh: --policy: {file}:1: ")
+    assert_one_line(lexmesh(*start, "--config", str(mesh)), 1, f"lexmesh: {mesh}:2: {file}:1: ")
+    environment = {"LEXMESH_POLICY_FILE": str(file)}
+    for command in (start, ("pub", "ws://127.0.0.1:1"), ("sub", "ws://127.0.0.1:1", ">")):
+        assert_one_line(lexmesh(*command, env=environment), 1, f"lexmesh: LEXMESH_POLICY_FILE: {file}:1: ")
+    for command in (("pub", "ws://127.0.0.1:1"), ("policy", "scan")):
+        assert_one_line(lexmesh(*command, "--policy", str(file)), 1, f"lexmesh: --policy: {file}:1: ")
+
+
+def test_an_audit_file_that_cannot_be_written(tmp_path: Path) -> None:
+    file, mesh = tmp_path / "none" / "audit.ndjson", tmp_path / "mesh.toml"
+    mesh.write_text(f"websocket_port = 0\naudit_file = '{file}'\n")
+    words = f"audit_file = '{file}': no such file or directory; name a file in a directory"
+    start = ("mesh", "start", "--port", "0")
+    assert_one_line(lexmesh(*start, "--audit-file", str(file)), 1, f"lexmesh: --audit-file: {words}")
+    assert_one_line(lexmesh("mesh", "start", "--config", str(mesh)), 1, f"lexmesh: {mesh}:2: {words}")
+    environment = {"LEXMESH_AUDIT_FILE": str(file)}
+    assert_one_line(lexmesh(*start, env=environment), 1, f"lexmesh: LEXMESH_AUDIT_FILE: {words}")
+
+
+def test_a_bad_option_is_named_as_it_was_given() -> None:
+    result = lexmesh("mesh", "start", "--host", "", "--port", "0")
+    assert_one_line(result, 1, "lexmesh: --host: host = '': ")
+
+
 def test_options_win_over_environment_over_file(tmp_path: Path) -> None:
     file = tmp_path / "mesh.toml"
     file.write_text('node_id = "of-file"\nwebsocket_port = 1\nmax_message_size = 2048\n')

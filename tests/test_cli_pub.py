@@ -9,6 +9,8 @@ import orjson
 import pytest
 from cli_process import COMMAND, PATIENCE, Running, assert_one_line, gateway, lexmesh, subscriber, until
 
+from lexmesh.cli.line_numbers import MOST_JUMPS, LineNumbers
+
 NOBODY = "ws://127.0.0.1:1"  # tcpmux: nothing listens there
 
 
@@ -82,10 +84,45 @@ def test_what_a_laxer_policy_lets_leave_the_gateway_denies(lax_file: str) -> Non
         assert (found["denied"], found["denied_before_sending"]) == (2, 0)
         assert found["denied_by_rule"] == {"authorization": 2}
         text = lexmesh("pub", running.url, "climate_control", "--policy", lax_file, given=b"1\n").stderr.decode()
-        assert text.startswith("lexmesh: sent 1, routed 0, denied 1 (authorization 1), unroutable 0, lost 0 in ")
+        assert text.splitlines()[-1].startswith(
+            "lexmesh: sent 1, routed 0, denied 1 (authorization 1), unroutable 0, lost 0 in "
+        )
         environment = {"LEXMESH_POLICY_FILE": lax_file}
         result = lexmesh("pub", running.url, "climate_control", "--json", given=b"1\n", env=environment)
         assert summary(result)["denied_before_sending"] == 0, "the configured policy is the default"
+
+
+def test_what_the_gateway_denies_is_reported_with_its_line_and_id(tmp_path: Path) -> None:
+    policy = tmp_path / "p.toml"
+    policy.write_text('[[rule]]\nname = "mild"\nscope = ["payload strings"]\nmarkers = ["swordfish"]\n')
+    given = b'1\n\n"force"\nNaN\n"swordfish"\n"harm"\n2\n"exploit it"\n'
+    with gateway() as running:
+        arguments = ("agent_message", "--node-id", "node-1", "--policy", str(policy), "--json")
+        result = lexmesh("pub", running.url, *arguments, given=given)
+        assert result.returncode == 1
+        said = [line.removeprefix("lexmesh: ") for line in result.stderr.decode().splitlines()]
+        here = [line for line in said if "by the gateway" not in line and line.startswith("line ")]
+        there = [line.rsplit(":", 2) for line in said if "by the gateway" in line]
+        assert [line.partition(":")[0] for line in here] == ["line 4", "line 5"]
+        assert [before for before, _, _ in there] == [
+            f"line {line}: denied: marker-instruction at data (by the gateway, node-1" for line in (3, 6, 8)
+        ]
+        assert [seq for _, _, seq in there] == ["2)", "3)", "5)"]
+        assert not any("exploit" in line for line in said)
+        assert (summary(result)["sent"], summary(result)["denied"]) == (5, 4)
+
+
+def test_lines_of_messages_are_known_while_they_are_under_way() -> None:
+    lines = LineNumbers()
+    for number in range(1, MOST_JUMPS + 11):  # every other line is blank
+        lines.published(2 * number, f"a:b:7:{number}")
+    assert [lines.line_of(f"a:b:7:{number}") for number in (1, 10)] == [None, None]
+    assert [lines.line_of(f"a:b:7:{number}") for number in (11, 5000, MOST_JUMPS + 10)] == [
+        22,
+        10_000,
+        2 * (MOST_JUMPS + 10),
+    ]
+    assert [lines.line_of(id) for id in ("", "a:b:7:", "a:b:7:x", "c:7:11", "a:b:8:11")] == [None] * 5
 
 
 def test_no_such_policy(tmp_path: Path) -> None:
@@ -217,7 +254,7 @@ def test_a_kill_amid_a_million_lines_loses_no_more_than_is_told(tmp_path: Path) 
     got = [orjson.loads(line)["data"] for line in sub.seen["stdout"]]
     assert got == sorted(set(got))
     told = orjson.loads(next(line for line in reversed(sub.seen["stderr"]) if line.startswith(b"{")))
-    assert told == {"received": len(got), "lost": count - len(got), "reconnects": 1}
+    assert told == {"received": len(got), "lost": None, "missing": count - len(got), "reconnects": 1}
     assert found["sent"] == count
     # Unroutable is what came while the subscriber was not back yet. At most two windows and a turn are under way.
     assert 0 < count - len(got) <= found["lost"] + found["unroutable"]

@@ -2,9 +2,12 @@
 
 import signal
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
 
 import orjson
-from cli_process import COMMAND, PATIENCE, Running, gateway, lexmesh, subscriber, until
+import pytest
+from cli_process import COMMAND, PATIENCE, Gateway, Running, gateway, lexmesh, subscriber, until
 
 
 def connections(running) -> int:
@@ -34,7 +37,92 @@ def test_summary_as_json() -> None:
     with gateway() as running, subscriber(running.url, "x", "--count", "1", "--json") as sub:
         lexmesh("pub", running.url, "x", given=b"1\n")
         assert sub.end() == 0
-        assert orjson.loads(sub.seen["stderr"][-1]) == {"received": 1, "lost": 0, "reconnects": 0}
+        assert orjson.loads(sub.seen["stderr"][-1]) == {
+            "received": 1,
+            "lost": 0,
+            "missing": 0,
+            "reconnects": 0,
+        }
+
+
+OTHERS = "denied, on other subjects or for other nodes"
+
+
+def test_what_others_were_denied_is_not_lost(lax_file: str) -> None:
+    given = b'1\n"force"\n2\n'
+    with gateway() as running:
+        for option, said in (
+            ((), f"lexmesh: received 2, lost 0, reconnects 0; 1 more did not come: {OTHERS}\n"),
+            (("--json",), '{"received":2,"lost":0,"missing":1,"reconnects":0}\n'),
+        ):
+            with subscriber(running.url, ">", "--count", "2", *option) as sub:
+                lexmesh("pub", running.url, "agent_message", "--policy", lax_file, given=given)
+                assert sub.end() == 0
+                assert sub.seen["stderr"][-1].decode() == said
+
+
+@pytest.fixture
+def stalled() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Starts `lexmesh sub`, whose output nobody reads until the test does."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(url: str) -> subprocess.Popen[bytes]:
+        sub = subprocess.Popen([*COMMAND, "sub", url, "x", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        started.append(sub)
+        assert b"subscribed" in sub.stderr.readline()
+        return sub
+
+    yield start
+    for sub in started:
+        sub.kill()
+        sub.communicate()
+
+
+def test_what_the_gateway_dropped_is_lost(stalled: Callable[[str], subprocess.Popen[bytes]]) -> None:
+    env = {"LEXMESH_OVERFLOW": "drop_newest", "LEXMESH_OVERFLOW_BYTES": "65536"}
+    with gateway(env=env) as running, Running("pub", running.url, "x") as pub:
+        sub = stalled(running.url)
+        while not dropped(running):
+            pub.process.stdin.write((b'"' + b"." * 1000 + b'"\n') * 1000)
+            pub.process.stdin.flush()
+        reader = threading.Thread(target=read_until, args=(sub, b'"data":"end"'))
+        reader.start()
+        until(lambda: in_flight(running) == 0, "the subscriber to catch up")
+        pub.process.stdin.write(b'"end"\n')
+        assert pub.end() == 0
+        reader.join(PATIENCE)
+        sub.send_signal(signal.SIGINT)
+        _, said = sub.communicate(timeout=PATIENCE)
+        summary = orjson.loads(next(line for line in said.splitlines() if line.startswith(b"{")))
+        assert summary["lost"] == summary["missing"] == dropped(running) > 0
+
+
+def dropped(running: Gateway) -> int:
+    lines = running.get("/metrics").decode().splitlines()
+    return int(sum(float(line.split()[-1]) for line in lines if line.startswith("lexmesh_dropped_total")))
+
+
+def in_flight(running: Gateway) -> int:
+    return orjson.loads(running.get("/health"))["in_flight"]
+
+
+def read_until(process: subprocess.Popen[bytes], words: bytes) -> None:
+    for line in process.stdout:
+        if words in line:
+            return
+
+
+def test_after_a_reconnect_nobody_can_tell_what_was_lost(lax_file: str) -> None:
+    with gateway() as first, subscriber(first.url, ">", "--count", "3") as sub:
+        given = b'1\n"force"\n2\n'
+        lexmesh("pub", first.url, "agent_message", "--policy", lax_file, given=given)
+        sub.line(having=b'"data":2')
+        first.end(signal.SIGKILL)
+        sub.line(of="stderr", having=b"disconnected")
+        with gateway(port=first.port) as second:
+            sub.line(of="stderr", having=b"connected again")
+            until(lambda: _published(second.url, sub), "a message after the reconnect")
+        assert f"received 3, missing 1 (lost or {OTHERS}), reconnects 1\n" in sub.text("stderr")
 
 
 def test_ctrl_c() -> None:

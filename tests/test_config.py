@@ -228,6 +228,17 @@ def test_files_are_relative_to_the_config_file(tmp_path: Path) -> None:
     assert MeshConfig(policy_file="nsr.toml").policy_file == Path("nsr.toml")
 
 
+def test_each_option_knows_where_it_came_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, 'node_id = "file"\npolicy_file = "a.toml"\naudit_file = "b"\nhost = "127.0.0.1"\n')
+    monkeypatch.setenv("LEXMESH_NODE_ID", "environment")
+    config = MeshConfig.load(path, audit_file="c")
+    options = ("node_id", "policy_file", "audit_file", "websocket_port")
+    assert [config.source_of(option) for option in options] == ["LEXMESH_NODE_ID", f"{path}:2", "", ""]
+    config.host = "127.0.0.2"
+    config.came_from({"audit_file": "--audit-file"})
+    assert (config.source_of("host"), config.source_of("audit_file")) == ("", "--audit-file")
+
+
 @pytest.mark.parametrize(
     "url",
     [

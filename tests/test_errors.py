@@ -15,6 +15,10 @@ CASES = [
     (errors.ConfigError("", None, "not TOML: unclosed array", "mesh.toml:2"), "mesh.toml:2: not TOML: unclosed array"),
     (errors.PolicyError("nsr.toml", 7, "unknown key 'scoop'"), "nsr.toml:7: unknown key 'scoop'"),
     (errors.PolicyError("nsr.toml", 0, "no such file"), "nsr.toml: no such file"),
+    (
+        errors.PolicyError("nsr.toml", 7, "not TOML", "LEXMESH_POLICY_FILE"),
+        "LEXMESH_POLICY_FILE: nsr.toml:7: not TOML",
+    ),
     (errors.MalformedError("duplicate key", 12), "malformed message: duplicate key at byte 12"),
     (errors.DeniedError("marker-metadata", "metadata.note"), "denied: marker-metadata at metadata.note"),
     (errors.SubjectError("'a..b' is not a subject"), "'a..b' is not a subject"),

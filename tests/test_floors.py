@@ -14,6 +14,8 @@ FLOORS: list[tuple[int, str]] = [
     (-1, "lexmesh.errors"),  # every module may raise them
     (0, "lexmesh.config"),
     (0, "lexmesh.events"),
+    (0, "lexmesh.node_names"),
+    (0, "lexmesh.settings_file"),
     (1, "lexmesh._*"),
     (2, "lexmesh.nsr"),
     (2, "lexmesh.pipeline"),

@@ -1,6 +1,8 @@
 """What a gateway spends on connections that do nothing."""
 
 import asyncio
+import base64
+import json
 import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,6 +18,9 @@ WARM_UP = 100
 SPARE_DESCRIPTORS = 200
 MOST_BYTES = 12 * 1024
 """Resident memory of the gateway for each connection; a little over a half of it is what they take."""
+MIB = 1 << 20
+MOST_KEPT = 256 * 1024
+"""Bytes that a node may keep for messages to come; a hostile one of 1 MiB makes it take some 50 MiB."""
 SUBSCRIBE = text({"type": "_lexmesh.subscribe", "data": {"subjects": ["a"]}})
 
 
@@ -75,3 +80,40 @@ async def test_a_burst_leaves_no_buffers_behind_once_it_is_quiet() -> None:
         sender.send(*[text({"type": "a", "data": "x" * size}) for size in (0, 100, 511, 512, 513, 700, 10_000, 300)])
         sizes = [len((await reader.json_of("a"))["data"]) for _ in range(8)]
         assert sizes == [0, 100, 511, 512, 513, 700, 10_000, 300], "it grows again as it must"
+
+
+def hostile(size: int) -> bytes:
+    """A message that is decoded in many ways: escapes, lookalikes, base64, numbers, JSON in JSON."""
+    part = (
+        '\\u00e9 %25 &amp; \u0430 =66 "' + base64.b64encode("cálm words ".encode() * 30).decode() + '" [1,2,3] a-b-c '
+    )
+    inner = json.dumps([part * (size // 6 // len(part))])
+    many_keys = {f"\u0430{number}": number for number in range(size // 40)}
+    return text({"type": "agent_message", "data": {"text": inner, "more": many_keys}})
+
+
+async def test_what_a_hostile_message_took_is_given_back() -> None:
+    seen: list[int] = []
+    async with gateway_here(frame_timeout=0.2) as server, subscribed(server.port, 1) as [client]:
+        server.subscribe("agent_message", lambda _: seen.append(server.core.capacity))
+        for _ in range(2):
+            client.send(hostile(600_000))
+            await client.flush()
+            assert seen.pop() > 8 * MIB
+            await eventually(lambda: server.core.capacity < MOST_KEPT)
+        client.send(text({"type": "b", "metadata": {"note": "h\u0430rm"}}), text({"type": "b", "data": "fine é"}))
+        receipt = await client.flush()
+        assert (receipt["taken"], receipt["denied"]) == (4, 1)
+
+
+async def test_the_system_gets_it_back_from_a_gateway() -> None:
+    with gateway(env={"LEXMESH_FRAME_TIMEOUT": "0.2"}) as running:
+        process = psutil.Process(running.process.pid)
+        async with subscribed(running.port, 1) as [client]:
+            client.send(hostile(1000))
+            await client.flush()
+            before = process.memory_info().rss
+            for _ in range(3):
+                client.send(hostile(1_400_000))
+                await client.flush()
+            await asyncio.to_thread(until, lambda: process.memory_info().rss < before + 8 * MIB, "the memory")

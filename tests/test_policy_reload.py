@@ -2,6 +2,11 @@
 
 import asyncio
 import logging
+import os
+import sys
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,11 @@ import pytest
 from raw_ws import RawClient, eventually, gateway, text
 
 from lexmesh import MeshConfig, NsrPolicy, WebSocketServer
+from lexmesh._nsr_automaton import Automaton
+from lexmesh._nsr_filter import Prefilter
+from lexmesh._nsr_rules import Program, letters_of
+from lexmesh.nsr import RuleSpec
+from lexmesh.settings_file import MOST_BYTES
 
 RULE = '[[rule]]\nname = "{name}"\nscope = ["metadata values"]\nmarkers = ["{marker}"]\n'
 RED, BLUE = ({"type": "a", "metadata": {"colour": colour}} for colour in ("red", "blue"))
@@ -66,6 +76,9 @@ async def test_open_connections_have_the_new_policy_from_the_next_message_on(
         (lambda path: path.write_text(""), "p.toml: a policy needs rules"),
         (lambda path: path.write_text("a = " + "[" * 100_000), "p.toml"),
         (lambda path: (path.unlink(), path.mkdir()), "p.toml: Is a directory"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "p.toml: Not a regular file"),
+        (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "p.toml: Not a regular file"),
+        (lambda path: path.write_bytes(b"#" * (MOST_BYTES + 1)), f"p.toml: Larger than {MOST_BYTES} bytes"),
     ],
 )
 async def test_a_bad_file_leaves_the_old_policy_in_force(
@@ -116,6 +129,51 @@ async def test_messages_go_on_while_policies_change(policy_file: Path) -> None:
         assert ledger["taken"] == sent
         assert ledger["ingress"]["denied"] == sum(ledger["denied_by_rule"].values()) == sent // 11 * 10
         assert set(ledger["denied_by_rule"]) == {"no-red", "no-blue"}
+        await client.aclose()
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Has a thread that waits for the interpreter's lock ask for it at once: what counts is whether it is given."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+WORDS = tuple("".join(letters) for letters in islice(product("abcdefgh", repeat=6), 20_000))
+LARGE = RuleSpec("large", scope=("metadata values",), markers=WORDS)
+COMPILING = {
+    "patterns": lambda: partial(Program, (LARGE,), 1),
+    "automaton": lambda: partial(Automaton, Program((LARGE,), 1).patterns, []),
+    "prefilter": lambda: partial(Prefilter, *[[letters_of(word) for word in WORDS]] * 2),
+}
+AROUND = 100
+"""Messages that may be answered between two steps of a thread that does not give way, and has to wait for the lock."""
+
+
+@pytest.mark.usefixtures("eager_threads")
+@pytest.mark.parametrize("part", COMPILING)
+async def test_messages_are_answered_while_a_large_policy_is_compiled(part: str) -> None:
+    """Reading the file is the interpreter's work, which it shares by itself; the rest is compiled code."""
+    compile_it = COMPILING[part]()
+    answered = 0
+
+    def answered_meanwhile() -> int:
+        most = 0
+        for _ in range(5):
+            before = answered
+            compile_it()
+            most = max(most, answered - before)
+        return most
+
+    async with gateway() as server:
+        client = await RawClient.connect(server.port)
+        work = asyncio.create_task(asyncio.to_thread(answered_meanwhile))
+        while not work.done():
+            await client.flush()
+            answered += 1
+        assert work.result() > AROUND
         await client.aclose()
 
 

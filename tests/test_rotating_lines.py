@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -118,3 +119,26 @@ def test_a_device_is_never_rotated(tmp_path: Path) -> None:
     file.close()
     os.close(reader)
     assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.fixture
+def nobodys_directory() -> Iterator[Path]:
+    """A directory that this process cannot write to, whoever runs the tests; a file in it that it can."""
+    with TemporaryDirectory() as name:
+        directory, me = Path(name), os.geteuid()
+        (directory / "a.ndjson").touch()
+        (directory / "a.ndjson").chmod(0o666)
+        directory.chmod(0o555)
+        if me == 0:
+            os.seteuid(65534)
+        try:
+            yield directory
+        finally:
+            os.seteuid(me)
+            directory.chmod(0o755)
+
+
+def test_a_file_that_could_not_be_rotated_is_told_before_it_is_full(nobodys_directory: Path) -> None:
+    for name in ("a.ndjson", "new.ndjson"):
+        with pytest.raises(PermissionError):
+            RotatingLines(nobodys_directory / name, 50, 2).check()

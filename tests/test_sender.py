@@ -186,7 +186,7 @@ async def test_a_refusal_leaves_no_gap_and_balances(server: Any, subprotocol: st
         assert "s3cr3t" not in str(denied.value)
         assert [event.data for event in await heard.wait(2)] == [1, 2]
         assert int(second.rpartition(":")[2]) == int(first.rpartition(":")[2]) + 1
-        assert subscriber.lost == 0
+        assert subscriber.missing == 0
         receipt = await publisher.flush()
         assert (receipt["taken"], receipt["denied"], publisher.sent) == (2, 0, 2)
         ledger = publisher.ledger()
@@ -241,7 +241,7 @@ async def test_a_gateway_publishes_under_the_same_rules(server: Any) -> None:
         assert (outcome.status, outcome.rule) == ("denied", "marker-metadata")
         second = server.publish("a", 2)
         await heard.wait(2)
-        assert client.lost == 0
+        assert client.missing == 0
         assert int(second.rpartition(":")[2]) == int(first.rpartition(":")[2]) + 1
     assert server.ledger()["denied_by_rule"] == {"marker-metadata": 2}
 
@@ -310,7 +310,7 @@ async def test_an_answer_that_the_policy_denies_ends_the_request(server: Any, su
         with pytest.raises(TransportError, match=r"the answer was denied: consent-override at data\.consent_override"):
             await client.request("ask", "bad")
         assert (await client.request("ask", "fine")).data == {"echo": "fine"}, "the handler goes on"
-        assert client.lost == 0, "the denied answer had no number"
+        assert client.missing == 0, "the denied answer had no number"
     assert [event.data["error"] for event in errors.events] == ["DeniedError"]
     ledger = server.ledger()
     assert (ledger["ingress"]["denied"], ledger["egress"]["failed"]) == (1, 0)

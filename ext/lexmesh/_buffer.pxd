@@ -43,3 +43,10 @@ cdef inline void release(Buffer* buffer) noexcept nogil:
     PyMem_RawFree(buffer.ptr)
     buffer.ptr = NULL
     buffer.len = buffer.capacity = 0
+
+
+cdef inline Py_ssize_t kept(Buffer* buffer, Py_ssize_t most) noexcept nogil:
+    """Bytes that a buffer holds, once it has been released if that were over `most`."""
+    if buffer.capacity > most:
+        release(buffer)
+    return buffer.capacity

@@ -83,6 +83,7 @@ cdef class Scratch:
     cdef Status add_pair(self, Envelope* env, Span key, Span value) noexcept nogil
     cdef Status unescaped_string(self, const uint8_t** cursor, const uint8_t* end, Span* out) noexcept nogil
     cdef bint split_id(self, Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil
+    cdef Py_ssize_t capacity(self) noexcept nogil
     cdef Status _room_to_unescape(self, Py_ssize_t length) noexcept nogil
 
 

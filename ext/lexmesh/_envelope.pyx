@@ -1,10 +1,10 @@
 """What an Envelope's parts may be, and the scratch memory it may point into."""
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from lexmesh._json cimport Walker
+from lexmesh._json cimport KeyMark, Walker
 from lexmesh._json_text cimport any_string, unescape
 from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, OUT_OF_RANGE, Span, Status, span
 
@@ -94,6 +94,12 @@ cdef class Scratch:
     def __dealloc__(self):
         PyMem_RawFree(self.pairs)
         PyMem_RawFree(self.scratch)
+
+    cdef Py_ssize_t capacity(self) noexcept nogil:
+        """Bytes of memory that the largest message so far has made it keep."""
+        return (self.scratch_capacity + self.pair_capacity * <Py_ssize_t>sizeof(Pair)
+                + self.walker.key_capacity * <Py_ssize_t>sizeof(KeyMark)
+                + self.walker.slot_capacity * <Py_ssize_t>sizeof(uint32_t))
 
     cdef Status add_pair(self, Envelope* env, Span key, Span value) noexcept nogil:
         cdef Pair* grown

@@ -42,5 +42,6 @@ cdef class Scanner(EnvelopeScanner):
     cdef _add_filters(self, list patterns, int most)
     cdef _add_subjects(self, int number, object subjects)
     cdef uint64_t applicable(self, Span event_type) noexcept nogil
+    cdef Py_ssize_t _kept(self, Py_ssize_t most) noexcept
     cdef str rule_name(self, Verdict* verdict)
     cdef str path(self)

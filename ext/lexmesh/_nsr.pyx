@@ -9,24 +9,30 @@ import time
 from libc.stdint cimport uint8_t
 
 from lexmesh._envelope cimport JSON, OPAQUE_BYTES, PROTO
+from lexmesh._buffer cimport kept
+from lexmesh._gil cimport let_others_run
 from lexmesh._nsr_automaton cimport Automaton
 from lexmesh._nsr_envelope cimport (
     EVENT_TYPE, METADATA_KEYS, METADATA_VALUES, NAMES, PAYLOAD_KEYS, PAYLOAD_STRINGS, RAW_BYTES,
 )
 from lexmesh._nsr_filter cimport Prefilter
-from lexmesh._nsr_fold cimport MIN_SPACED, SPACE
+from lexmesh._nsr_fold cimport MIN_SPACED, SPACE, kept_symbols
 from lexmesh._nsr_payload cimport AT_DATA, NOWHERE, Values, lowest
 from lexmesh._nsr_subject cimport lower, subject_matches
-from lexmesh._nsr_text cimport IN_INSTRUCTION, IN_METADATA, IN_NAMES, IN_TELEMETRY
+from lexmesh._nsr_text cimport IN_INSTRUCTION, IN_METADATA, IN_NAMES, IN_TELEMETRY, MAX_LEVELS, Level
 from lexmesh._span cimport OK, Status, span
 from lexmesh._status cimport reason_of
 
 from lexmesh._nsr_rules import SCOPE_NAMES, Program
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
 cdef enum:
     VALUE_READS = 64            # times the payload's length that values of keys may be read: its nesting
     TEXT_READS = 24             # times the message's length that texts may be searched: decoded, each is a text again
     SPARE_READS = 65536         # bytes more, for a message that is mostly names
+    MOST_KEPT = 16384           # bytes of one scratch buffer that stay for the next message
 
 
 cdef class Scanner(EnvelopeScanner):
@@ -183,6 +189,31 @@ cdef class Scanner(EnvelopeScanner):
                     break
         return rules
 
+    # -- memory ------------------------------------------------------------------------------------------------------
+
+    cdef Py_ssize_t _kept(self, Py_ssize_t most) noexcept:
+        """Bytes of scratch memory that are held, once each part of it over `most` bytes has been given back."""
+        cdef Level* level
+        cdef int i
+        cdef Py_ssize_t total = kept(&self.leaf, most) + kept(&self.line, most)
+        total += (kept_symbols(&self.symbols, most) + kept_symbols(&self.plain, most)
+                  + kept_symbols(&self.spaced, most))
+        for i in range(MAX_LEVELS + 1):
+            level = &self.levels[i]
+            total += (kept(&level.ascii, most) + kept(&level.variant, most) + kept(&level.unescaped, most)
+                      + kept(&level.decoded, most) + kept(&level.joined_lines, most) + kept(&level.narrow, most)
+                      + kept(&level.string, most) + kept_symbols(&level.joined, most))
+        return total
+
+    def trim(self):
+        """Gives back the scratch memory that a large message has left behind; to be called between messages."""
+        self._kept(MOST_KEPT)
+
+    @property
+    def capacity(self):
+        """Bytes of scratch memory that the last messages have left behind."""
+        return self._kept(PY_SSIZE_T_MAX)
+
     # -- faces -------------------------------------------------------------------------------------------------------
 
     cdef str rule_name(self, Verdict* verdict):
@@ -247,6 +278,7 @@ cdef Prefilter filter_for(list patterns, uint64_t words, uint64_t keys, int vect
 
 
 cdef list wanted_of(list patterns, uint64_t words, uint64_t keys):
+    let_others_run()
     return [letters for letters, in_text, as_key, _ in patterns if in_text & words or as_key & keys]
 
 

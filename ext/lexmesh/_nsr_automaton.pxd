@@ -50,8 +50,8 @@ cdef class Automaton:
     cdef _add_pattern(self, bytes letters, uint64_t in_text, uint64_t as_key, uint64_t as_value)
     cdef _add_exception(self, bytes letters, Py_ssize_t number, Py_ssize_t offset, uint64_t rules)
     cdef _build(self)
-    cdef _insert(self, int32_t number)
-    cdef _link(self)
+    cdef void _insert(self, int32_t number) noexcept nogil
+    cdef void _link(self, int32_t* fails, int32_t* queue) noexcept nogil
     cdef int32_t advance(self, const Symbols* text, Py_ssize_t at, int32_t state) noexcept nogil
     cdef bint next_hit(self, const Symbols* text, Search* search, Hit* hit) noexcept nogil
     cdef uint64_t excepted(self, const Symbols* text, const Hit* hit) noexcept nogil

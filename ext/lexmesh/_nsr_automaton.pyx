@@ -4,11 +4,10 @@ The automaton runs over letter classes (letters that some character confuses sha
 every reading of an ambiguous character; a hit is then checked letter by letter against what each symbol can be.
 """
 
-from collections import deque
-
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from libc.string cimport memcpy, memset
 
+from lexmesh._gil cimport let_others_run
 from lexmesh._nsr_fold cimport (
     CLASSES, EDGE, LEETED, LETTERS, OTHER, SEPARATOR, SPACE, SYMBOLIC, UPPER, Symbols, class_of, lm_fold_class,
 )
@@ -39,8 +38,10 @@ cdef class Automaton:
         self.patterns = <Pattern*>checked(PyMem_RawCalloc(len(patterns) + 1, sizeof(Pattern)))
         self.exceptions = <Exception_*>checked(PyMem_RawCalloc(len(exceptions) + 1, sizeof(Exception_)))
         for letters, in_text, as_key, as_value in patterns:
+            let_others_run()
             self._add_pattern(letters, in_text, as_key, as_value)
         for letters, pattern, offset, rules in exceptions:
+            let_others_run()
             self._add_exception(letters, pattern, offset, rules)
         self._build()
 
@@ -82,19 +83,23 @@ cdef class Automaton:
     cdef _build(self):
         cdef Py_ssize_t most = 1
         cdef Py_ssize_t i
+        cdef int32_t* fails
         for i in range(self.pattern_count):
             most += self.patterns[i].len
         self.step = <int32_t*>checked(PyMem_RawCalloc(most * self.width, sizeof(int32_t)))
         self.output = <int32_t*>checked(PyMem_RawMalloc(most * sizeof(int32_t)))
         self.shorter = <int32_t*>checked(PyMem_RawMalloc(most * sizeof(int32_t)))
-        memset(self.output, 0xFF, most * sizeof(int32_t))
-        memset(self.shorter, 0xFF, most * sizeof(int32_t))
-        self.nodes = 1
-        for i in range(self.pattern_count):
-            self._insert(<int32_t>i)
-        self._link()
+        fails = <int32_t*>checked(PyMem_RawCalloc(2 * most, sizeof(int32_t)))
+        with nogil:         # thousands of patterns take a while, in which an event loop has to go on
+            memset(self.output, 0xFF, most * sizeof(int32_t))
+            memset(self.shorter, 0xFF, most * sizeof(int32_t))
+            self.nodes = 1
+            for i in range(self.pattern_count):
+                self._insert(<int32_t>i)
+            self._link(fails, fails + most)
+        PyMem_RawFree(fails)
 
-    cdef _insert(self, int32_t number):
+    cdef void _insert(self, int32_t number) noexcept nogil:
         cdef Pattern* pattern = &self.patterns[number]
         cdef Py_ssize_t i
         cdef int32_t node = 0
@@ -108,24 +113,30 @@ cdef class Automaton:
         pattern.same_classes = self.output[node]
         self.output[node] = number
 
-    cdef _link(self):
-        """Turns the trie into the automaton: failure transitions filled in breadth first."""
+    cdef void _link(self, int32_t* fails, int32_t* queue) noexcept nogil:
+        """Turns the trie into the automaton: failure transitions filled in breadth first.
+
+        `fails`, zeroed, and `queue` have room for every node.
+        """
         cdef int32_t node, child, fail
+        cdef Py_ssize_t first = 0
+        cdef Py_ssize_t end = 0
         cdef int c
-        fails = [0] * self.nodes
-        queue = deque()
         for c in range(self.width):
             if self.step[c]:
-                queue.append(self.step[c])
-        while queue:
-            node = queue.popleft()
+                queue[end] = self.step[c]
+                end += 1
+        while first < end:
+            node = queue[first]
+            first += 1
             fail = fails[node]
             self.shorter[node] = fail if self.output[fail] >= 0 else self.shorter[fail]
             for c in range(self.width):
                 child = self.step[node * self.width + c]
                 if child:
                     fails[child] = self.step[fail * self.width + c]
-                    queue.append(child)
+                    queue[end] = child
+                    end += 1
                 else:
                     self.step[node * self.width + c] = self.step[fail * self.width + c]
 

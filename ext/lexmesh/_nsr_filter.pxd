@@ -66,4 +66,7 @@ cdef class Prefilter:
     cdef bint may_join(self, Span left, Span right) noexcept nogil
     cdef bint may_join_in_json(self, Span text) noexcept nogil
     cdef _add_trigram(self, list sets, int bucket)
-    cdef _add_split(self, list sets, int at)
+    cdef _add_splits(self, list patterns)
+    cdef _add_across(self, last, first)
+    cdef _add_before(self, left, last)
+    cdef _add_after(self, first, right)

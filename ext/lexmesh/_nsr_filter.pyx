@@ -3,6 +3,7 @@
 cimport cython
 from libc.string cimport memset
 
+from lexmesh._gil cimport let_others_run
 from lexmesh._nsr_fold cimport SEPARATOR, SPACE, SYMBOLIC, Symbols, fold, free_symbols
 from lexmesh._span cimport span
 
@@ -67,13 +68,14 @@ def trigrams_of(pattern):
 def covering(patterns):
     """A cheap set of trigrams such that each pattern has one of them (greedy weighted set cover, then pruned)."""
     if len(patterns) > MANY:
-        return sorted({min(trigrams_of(pattern), key=lambda letters: (cost(letters), letters)) for pattern in patterns})
+        return cheapest_of_each(patterns)
     holders = {}
     for pattern in patterns:
         for letters in trigrams_of(pattern):
             holders.setdefault(letters, set()).add(pattern)
     chosen = []
     while holders:
+        let_others_run()
         best = min(holders, key=lambda letters: (cost(letters) / len(holders[letters]), letters))
         chosen.append(best)
         covered = holders.pop(best)
@@ -83,9 +85,24 @@ def covering(patterns):
                 if not holders[letters]:
                     del holders[letters]
     for letters in sorted(chosen, key=cost, reverse=True):
+        let_others_run()
         rest = [other for other in chosen if other != letters]
         if all(any(other in trigrams_of(pattern) for other in rest) for pattern in patterns):
             chosen = rest
+    return sorted(chosen)
+
+
+def cheapest_of_each(patterns):
+    """A trigram of each pattern, the cheapest; often the same for several."""
+    costs = {}
+    chosen = set()
+    for pattern in patterns:
+        let_others_run()
+        trigrams = trigrams_of(pattern)
+        for letters in trigrams:
+            if letters not in costs:
+                costs[letters] = (cost(letters), letters)
+        chosen.add(min(trigrams, key=costs.__getitem__))
     return sorted(chosen)
 
 
@@ -111,10 +128,9 @@ cdef class Prefilter:
         lengths = [len(pattern.replace(bytes([SPACE]), b"")) for pattern in patterns]
         self.tables.spaced = min([min(length, <int>LM_MAX_SPACED) for length in lengths if length >= MIN_SPACED], default=LM_MAX_SPACED + 1)
         for number, letters in enumerate(covering(patterns)):
+            let_others_run()
             self._add_trigram([READINGS[letter] for letter in letters], number % BUCKETS)
-        for pattern in joined:
-            for at in range(1, len(pattern)):
-                self._add_split([READINGS[letter] for letter in pattern], at)
+        self._add_splits(joined)
 
     cdef _add_trigram(self, list sets, int bucket):
         """Letters are the last of three: what no pattern has in front of them may be anything, the text's edge too."""
@@ -124,23 +140,51 @@ cdef class Prefilter:
                 self.tables.trigrams.low[place][<int>byte & 15] |= <uint8_t>(1 << bucket)
                 self.tables.trigrams.high[place][<int>byte >> 4] |= <uint8_t>(1 << bucket)
 
-    cdef _add_split(self, list sets, int at):
-        """Notes the characters around an edge before letter `at`; separators may stand in rows."""
-        last, first = sets[at - 1], sets[at]
+    cdef _add_splits(self, list patterns):
+        """Notes the characters around each place where a pattern may be split; separators may stand in rows.
+
+        A pair of letters says the same whichever pattern it stands in, so each is noted once.
+        """
+        cdef int at
+        across, before, after = set(), set(), set()
+        for pattern in patterns:
+            let_others_run()
+            for at in range(1, len(pattern)):
+                across.add((pattern[at - 1], pattern[at]))
+                before.add((pattern[at - 2] if at >= 2 else None, pattern[at - 1]))
+                after.add((pattern[at], pattern[at + 1] if at + 1 < len(pattern) else None))
+        for left, right in across:
+            self._add_across(READINGS[left], READINGS[right])
+        for left, last in before:
+            self._add_before(None if left is None else READINGS[left], READINGS[last])
+        for first, right in after:
+            self._add_after(READINGS[first], None if right is None else READINGS[right])
+
+    cdef _add_across(self, last, first):
+        let_others_run()
         for a in last:
             for b in first:
                 lm_set_pair(self.splits.across, a, b)
-            before = sets[at - 2] if at >= 2 else ANY if a in CAPITALS else NOT_ALNUM
-            for b in before | NOT_ALNUM if a in NOT_ALNUM else before:
-                lm_set_pair(self.splits.before, b, a)
-        for a in first:
-            after = sets[at + 1] if at + 1 < len(sets) else NOT_ALNUM | CAPITALS
-            for b in after | NOT_ALNUM if a in NOT_ALNUM else after:
-                lm_set_pair(self.splits.after, a, b)
         if last is NOT_ALNUM or first is NOT_ALNUM:
             for a in NOT_ALNUM:
                 for b in NOT_ALNUM:
                     lm_set_pair(self.splits.across, a, b)
+
+    cdef _add_before(self, left, last):
+        """`left`: what may stand in front of the last letter before the edge; None for a pattern that begins with it."""
+        let_others_run()
+        for a in last:
+            before = left if left is not None else ANY if a in CAPITALS else NOT_ALNUM
+            for b in before | NOT_ALNUM if a in NOT_ALNUM else before:
+                lm_set_pair(self.splits.before, b, a)
+
+    cdef _add_after(self, first, right):
+        """`right`: what may follow the first letter after the edge; None for a pattern that ends with it."""
+        let_others_run()
+        after = right if right is not None else NOT_ALNUM | CAPITALS
+        for a in first:
+            for b in after | NOT_ALNUM if a in NOT_ALNUM else after:
+                lm_set_pair(self.splits.after, a, b)
 
     cdef int trips(self, Span text, bint is_json) noexcept nogil:
         """The stages that might find something in a text (LM_TRIP_ bits); 0 proves that none can.

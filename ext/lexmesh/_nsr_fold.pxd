@@ -46,6 +46,7 @@ cdef Py_ssize_t override_text(Span text, uint8_t* out) noexcept nogil
 cdef bint plain_text(Span text, Buffer* out, bint* changed) noexcept nogil
 cdef Py_ssize_t skip_blank(Span text) noexcept nogil
 cdef void free_symbols(Symbols* symbols) noexcept nogil
+cdef Py_ssize_t kept_symbols(Symbols* symbols, Py_ssize_t most) noexcept nogil
 
 
 cdef inline int class_of(uint64_t mask) noexcept nogil:

@@ -36,6 +36,7 @@ cdef enum:              # lm_fold_pages' numbers below LM_FOLD_FIRST_ENTRY
 cdef enum:
     MAX_EXPANSION = 8   # symbols of one character
     MAX_GAP = 7         # separators between letters that are set apart (f-o-r-c-e, f - o - r, e • _ • c)
+    SYMBOL_BYTES = 9    # of a mask and its flags
     INVALID = 0xFFFD
 
 
@@ -61,6 +62,16 @@ cdef bint room(Symbols* symbols, Py_ssize_t extra) noexcept nogil:
 cdef void free_symbols(Symbols* symbols) noexcept nogil:
     PyMem_RawFree(symbols.masks)
     PyMem_RawFree(symbols.flags)
+
+
+cdef Py_ssize_t kept_symbols(Symbols* symbols, Py_ssize_t most) noexcept nogil:
+    """Bytes that symbols hold, once they have been freed if that were over `most`."""
+    if symbols.capacity * SYMBOL_BYTES > most:
+        free_symbols(symbols)
+        symbols.masks = NULL
+        symbols.flags = NULL
+        symbols.len = symbols.capacity = 0
+    return symbols.capacity * SYMBOL_BYTES
 
 
 cdef inline uint32_t character(const uint8_t* at, Py_ssize_t left, Py_ssize_t* step) noexcept nogil:

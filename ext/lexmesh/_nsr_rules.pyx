@@ -5,6 +5,7 @@ from itertools import combinations, product
 
 from libc.stdint cimport uint64_t
 
+from lexmesh._gil cimport let_others_run
 from lexmesh._nsr_fold cimport LEETED, LETTERS, OTHER, SEPARATOR, SPACE, SYMBOLIC, Symbols, fold, free_symbols
 from lexmesh._span cimport span
 
@@ -116,6 +117,7 @@ class Program:
         self.exceptions = self._exceptions
 
     def _add(self, text, kind, bit):
+        let_others_run()
         letters = letters_of(text)
         if not letters:
             raise ValueError(f"{text!r} normalises to nothing")
@@ -126,6 +128,7 @@ class Program:
         """Notes where in the exception each marker stands, so that a find there is known to be covered."""
         for phrase in spellings(letters_of(text)):
             for marker in markers:
+                let_others_run()
                 for spelling in spellings(letters_of(marker)):
                     offset = phrase.find(spelling)
                     while offset >= 0:

@@ -13,6 +13,7 @@ from lexmesh._span cimport Span
 cdef class Core(Intake):
     cdef ReadBuffer read_buffer     # of all its links: one thread reads them, one after the other
 
+    cdef Py_ssize_t _kept(self, Py_ssize_t most) noexcept
     cdef int check_thread(self) except -1
     cdef Subject* decode_own(self, Span message, Format format, Envelope* env) except NULL
     cdef Subject* subject_of_own(self, const Envelope* env) except NULL

@@ -7,8 +7,9 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from lexmesh._buffer cimport Buffer, release
+from lexmesh._buffer cimport Buffer, kept, release
 from lexmesh._codec cimport StreamEvent, event_from
+from lexmesh._decoder cimport Decoder
 from lexmesh._envelope cimport JSON, PROTO, Envelope, Format, check_names
 from lexmesh._fields cimport encode_fields
 from lexmesh._intake cimport Intake
@@ -20,6 +21,12 @@ from lexmesh._relay cimport start_relay
 from lexmesh._router cimport Endpoint, Subject
 from lexmesh._span cimport OK, RESERVED_TYPE, TOO_BIG, Span, Status, same, span
 from lexmesh._status cimport malformed
+
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
+cdef enum:
+    MOST_KEPT = 16384           # bytes of one buffer that stay for the next message
 
 
 cdef inline Span bytes_span(bytes data):
@@ -212,6 +219,23 @@ cdef class Core(Intake):
         """Puts another policy in force from the next message on."""
         self.scanner = scanner
         self.verdict.rule = -1
+
+    def trim(self):
+        """Gives back the memory that large messages have left behind; to be called between messages, now and then."""
+        self.scanner.trim()
+        if self.decoder.capacity() > MOST_KEPT:
+            self.decoder = Decoder()
+        self._kept(MOST_KEPT)
+
+    @property
+    def capacity(self):
+        """Bytes of memory that the last messages have left behind: of the scanner, the decoder and what relays."""
+        return self.scanner.capacity + self.decoder.capacity() + self._kept(PY_SSIZE_T_MAX)
+
+    cdef Py_ssize_t _kept(self, Py_ssize_t most) noexcept:
+        """Bytes that relaying holds, once each buffer of over `most` bytes has been given back."""
+        return (kept(&self.own, most) + kept(&self.relay.copies[0].buffer, most)
+                + kept(&self.relay.copies[1].buffer, most))
 
     @property
     def missing(self):

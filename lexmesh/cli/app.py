@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .arguments import input_file, made_up_name, message_type, pairs
+from .arguments import input_file, made_up_name, message_type, node_name, pairs
 from .urls import gateway_url
 
 __all__ = ["app"]
@@ -22,7 +22,9 @@ app.add_typer(policy_app, name="policy")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Url = Annotated[str, typer.Argument(metavar="URL", help="The gateway: ws://HOST:PORT", callback=gateway_url)]
-NodeId = Annotated[str | None, typer.Option(help="This node's name in the mesh; made up when left out.")]
+NodeId = Annotated[
+    str | None, typer.Option(callback=node_name, help="This node's name in the mesh; made up when left out.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 PolicyFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Consent policy (TOML) instead of the one that ships with lexmesh.")

@@ -10,8 +10,9 @@ from typing import IO, Any
 import typer
 
 from ..events import RESERVED_PREFIX
+from ..node_names import check_name
 
-__all__ = ["input_file", "made_up_name", "message_type", "pairs"]
+__all__ = ["input_file", "made_up_name", "message_type", "node_name", "pairs"]
 
 
 def input_file(name: str) -> IO[Any]:
@@ -50,6 +51,18 @@ def message_type(text: str) -> str:
     if text.startswith(RESERVED_PREFIX):
         raise typer.BadParameter(f"'{text}' is reserved: types that begin with {RESERVED_PREFIX} are lexmesh's own")
     return text
+
+
+def node_name(text: str | None) -> str | None:
+    """Checks the name that a command gives to its node; fits typer's `callback`.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        return None if text is None else check_name(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} {error}") from None
 
 
 def made_up_name(command: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -21,13 +21,23 @@ from .streams import silence_stdout
 
 __all__ = ["configured", "serve"]
 
+FLAGS: Final = {
+    "websocket_port": "--port",
+    "host": "--host",
+    "enable_redis": "--no-redis",
+    "node_id": "--node-id",
+    "policy_file": "--policy",
+    "audit_file": "--audit-file",
+}
+"""What the command line calls the options of the configuration that it sets."""
+
 
 def configured(file: Path | None, options: dict[str, Any]) -> MeshConfig:
     """Settings from the command line, the environment and a file.
 
     Args:
         file: TOML, or None.
-        options: by field name; those that are None were not given.
+        options: by field name, of FLAGS; those that are None were not given.
 
     Returns:
         The settings.
@@ -36,9 +46,16 @@ def configured(file: Path | None, options: dict[str, Any]) -> MeshConfig:
         ConfigError: an option or the file is no good.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    config = MeshConfig(**given) if file is None else MeshConfig.load(file, **given)
+    try:
+        config = MeshConfig(**given) if file is None else MeshConfig.load(file, **given)
+    except ConfigError as error:
+        if error.source or error.option not in given:
+            raise
+        raise ConfigError(error.option, error.value, error.reason, FLAGS[error.option]) from None
+    config.came_from({name: FLAGS[name] for name in given})
     if not config.enable_websocket:
-        raise ConfigError("enable_websocket", "False", "leaves a gateway nothing to listen on; set it to true")
+        reason = "leaves a gateway nothing to listen on; set it to true"
+        raise ConfigError("enable_websocket", "False", reason, config.source_of("enable_websocket"))
     return config
 
 

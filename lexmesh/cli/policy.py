@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from ..nsr import NsrPolicy
+from ..nsr.configured import named_policy
 from .exits import OK
 from .lines import read_blocks, split_lines
 from .output import LineOutput
@@ -53,7 +54,7 @@ def scan_messages(source: int, target: int, policy_file: Path | None) -> int:
         PolicyError: with file, line and reason.
         OSError: reading or writing failed.
     """
-    policy = NsrPolicy.default() if policy_file is None else NsrPolicy.load(policy_file)
+    policy = NsrPolicy.default() if policy_file is None else named_policy(policy_file, "--policy")
     output = LineOutput(target)
     for lines in split_lines(read_blocks(source), LONGEST_MESSAGE):
         for line in lines:

@@ -14,9 +14,10 @@ from typing import Any, Final
 import orjson
 
 from ..errors import DeniedError, DisconnectedError, LexmeshError, MalformedError
-from ..nsr import NsrPolicy
+from ..nsr.configured import named_policy
 from ..transports.websocket import WebSocketClient
 from .exits import FAILURE, OK, complain
+from .line_numbers import LineNumbers
 from .lines import read_lines
 from .progress import progress
 from .receipts import Receipts
@@ -37,6 +38,7 @@ class Publisher:
 
     client: WebSocketClient
     state: LinkState
+    lines: LineNumbers
     event_type: str
     metadata: dict[str, str] | None
     longest: int = LONGEST_LINE
@@ -71,7 +73,7 @@ class Publisher:
             self.refuse(f"longer than {self.longest} bytes, which is more than a gateway takes")
             return False
         try:
-            self.client.publish_json(self.event_type, line, metadata=self.metadata)
+            id = self.client.publish_json(self.event_type, line, metadata=self.metadata)
         except MalformedError as error:
             self.refuse(f"{error.reason} at byte {error.offset}")
             return False
@@ -79,6 +81,7 @@ class Publisher:
             self.denied_here[error.rule] += 1
             self.state.say(f"line {self.line}: {error}")
             return False
+        self.lines.published(self.line, id)
         return True
 
     def refuse(self, reason: str) -> None:
@@ -148,10 +151,18 @@ async def publish(
         PolicyError: the policy cannot be loaded.
     """
     state = LinkState()
-    chosen = NsrPolicy.load(policy) if policy is not None else None
-    client = WebSocketClient(node_id, url, on_state=state.change, policy=chosen)
+    lines = LineNumbers()
+
+    def refused(id: str, error: Exception) -> None:
+        line = lines.line_of(id)
+        what = f"line {line}" if line is not None else "a message"
+        text = f"{what}: {error} (by the gateway{f', {id}' if id else ''})"
+        state.say("".join(mark if mark.isprintable() else "?" for mark in text))  # a gateway's words, on a terminal
+
+    chosen = named_policy(policy, "--policy") if policy is not None else None
+    client = WebSocketClient(node_id, url, on_state=state.change, on_refused=refused, policy=chosen)
     await client.connect()
-    publisher = Publisher(client, state, event_type, metadata)
+    publisher = Publisher(client, state, lines, event_type, metadata)
     code = OK
     try:
         await publisher.run(fd)

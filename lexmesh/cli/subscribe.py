@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from ..errors import TransportError
 from ..transports.websocket import WebSocketClient
 from .exits import OK, complain
 from .output import LineOutput
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["subscribe"]
 
 READER_CHECK_SECONDS: Final = 0.25
+LAST_WORD_SECONDS: Final = 2.0  # how long the end waits for the gateway to tell what it has dropped
+OTHER_GAPS: Final = "denied, on other subjects or for other nodes"
 
 
 class Subscription:
@@ -97,17 +100,45 @@ async def subscribe(
         pass  # enough: the summary follows
     finally:
         state.closing()
+        missing, lost = await _losses(client)
         await client.disconnect()
     output.finish()
-    _print_summary(subscription.received, client, as_json)
+    summary = {
+        "received": subscription.received,
+        "lost": lost,
+        "missing": missing,
+        "reconnects": client.reconnects,
+    }
+    _print_summary(summary, as_json)
     return OK
 
 
-def _print_summary(received: int, client: WebSocketClient, as_json: bool) -> None:
-    summary: dict[str, Any] = {"received": received, "lost": client.lost, "reconnects": client.reconnects}
+async def _losses(client: WebSocketClient) -> tuple[int, int | None]:
+    """The numbers that are missing from their sources, and how many of these were lost; None if nobody can tell.
+
+    A source numbers all that it publishes, so a gap is also what was denied, on other subjects or for other nodes. What
+    was lost on the way here the gateway knows, for as long as the connection has lasted.
+    """
+    missing = client.missing
+    if not missing:
+        return 0, 0
+    if client.reconnects or not client.connected:
+        return missing, None
+    try:
+        receipt = await client.flush(LAST_WORD_SECONDS)
+    except TransportError:
+        return missing, None
+    dropped = receipt.get("dropped")
+    return missing, min(dropped, missing) if isinstance(dropped, int) else None
+
+
+def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(orjson.dumps(summary).decode(), file=sys.stderr, flush=True)
+        return
+    missing, lost = summary["missing"], summary["lost"]
+    if lost is None:
+        gaps, rest = f"missing {missing} (lost or {OTHER_GAPS})", ""
     else:
-        # A source numbers all that it publishes: a gap may also be what was denied, or on other subjects.
-        lost = f"{client.lost} at most (numbers missing from their sources)" if client.lost else "0"
-        complain(f"received {received}, lost {lost}, reconnects {client.reconnects}")
+        gaps, rest = f"lost {lost}", f"; {missing - lost} more did not come: {OTHER_GAPS}" if missing > lost else ""
+    complain(f"received {summary['received']}, {gaps}, reconnects {summary['reconnects']}{rest}")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from .._nsr import Scanner
 from ..errors import PolicyError
+from ..settings_file import read_settings
 from .loader import PolicyReader
 from .rules import RuleSpec
 
@@ -70,7 +71,7 @@ class NsrPolicy:
         """Reads a policy from a TOML file.
 
         Args:
-            path: the file.
+            path: the file; a regular one, of at most `settings_file.MOST_BYTES`.
 
         Returns:
             The policy.
@@ -79,7 +80,7 @@ class NsrPolicy:
             PolicyError: unreadable or wrong, with file, line and reason.
         """
         try:
-            text = Path(path).read_text("utf-8-sig")  # editors on Windows begin files with a byte order mark
+            text = read_settings(path)
         except UnicodeDecodeError as error:
             raise PolicyError(str(path), 0, f"not UTF-8 at byte {error.start}; TOML is") from None
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from pathlib import Path
 
@@ -19,6 +20,9 @@ MOST_WAITING = 8192
 
 WARN_SECONDS = 60.0
 """A disk that fails is spoken of at most this often."""
+
+PASSING = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a disk may get over by itself; anything else at the start is a mistake of configuration."""
 
 logger = logging.getLogger("lexmesh.audit")
 
@@ -43,12 +47,21 @@ class AuditFile:
         audit.write_to(self._add)
 
     async def start(self) -> None:
-        """Opens the file, or says at once that it cannot be written; the node goes on either way."""
-        self._loop = asyncio.get_running_loop()
-        self._warned_at = self._loop.time() - WARN_SECONDS
-        _, error = await asyncio.to_thread(self._file.append, [])
-        if error is not None:
+        """Opens the file; a disk that is full may have room again later, so that is only said.
+
+        Raises:
+            OSError: the path is none that can be written to.
+        """
+        loop = asyncio.get_running_loop()
+        self._warned_at = loop.time() - WARN_SECONDS
+        try:
+            await asyncio.to_thread(self._file.check)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            self._loop = loop
             self._warn(error.strerror or str(error))
+        self._loop = loop
         self._wake()
 
     async def stop(self, seconds: float) -> None:

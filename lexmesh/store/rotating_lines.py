@@ -7,6 +7,7 @@ could not write in buffers of its own, so that nobody can say what is on the dis
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,9 @@ __all__ = ["RotatingLines"]
 
 MODE = 0o640
 """Of a file that is made here, less the umask: who may read what peers were refused is the operator's to widen."""
+
+
+_EFFECTIVE_IDS = os.access in os.supports_effective_ids
 
 
 class RotatingLines:
@@ -34,11 +38,25 @@ class RotatingLines:
         self._size = 0
         self._is_plain = False  # a pipe or a device has no size and is never rotated
 
+    def check(self) -> None:
+        """Opens the file, and sees whether it could be rotated.
+
+        Raises:
+            OSError: it cannot be opened, or its directory cannot be written to.
+        """
+        try:
+            self._open()
+            if self._is_plain and not os.access(self.path.parent, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE_IDS):
+                raise PermissionError(errno.EACCES, "the directory is not writable, which rotation needs")
+        except OSError:
+            self.close()
+            raise
+
     def append(self, lines: list[bytes]) -> tuple[int, OSError | None]:
         """Writes lines, each ending in a newline, as far as the disk takes them.
 
         Args:
-            lines: what to write; none to see whether the file can be written at all.
+            lines: what to write.
 
         Returns:
             How many of them were not written for certain, and why.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-import ssl
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ import picows
 from lexmesh._link import MAX_FRAME_MARGIN
 from lexmesh.errors import ConnectError, HandshakeError, TransportError
 from lexmesh.transports.backoff import Backoff
+from lexmesh.transports.connect_failure import NO_HTTP, explained
 from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, largest_relayed
 from lexmesh.transports.loop import foreign_transports
 from lexmesh.transports.session import Session
@@ -147,9 +146,9 @@ class Connector:
                     use_aiofastnet=foreign_transports(tls=urlsplit(self._url).scheme == "wss"),
                 )
         except (TimeoutError, OSError, picows.WSError) as error:
-            raise _explained(self._url, error) from None
+            raise explained(self._url, error) from None
         if session is None:
-            raise HandshakeError(self._url, "closed during the handshake")
+            raise HandshakeError(self._url, NO_HTTP)
         return session
 
 
@@ -183,24 +182,3 @@ def _check_url(url: str) -> None:
         usable = False
     if not usable:
         raise ConnectError(url, "not a WebSocket URL; give ws://host:port or wss://host:port")
-
-
-def _explained(url: str, error: Exception) -> TransportError:
-    """One clear line for what the socket or the handshake raised."""
-    if isinstance(error, picows.WSError):
-        return HandshakeError(url, str(error))
-    return ConnectError(url, _reason(url, error))
-
-
-def _reason(url: str, error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    if url.startswith("wss:") and isinstance(error, (ssl.SSLError, ConnectionResetError)):
-        return "the TLS handshake failed; does the gateway speak TLS? else use ws://"
-    if isinstance(error, socket.gaierror):
-        return "no such host"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused; is a gateway running there?"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -175,12 +175,14 @@ class GatewayProtocol:
     def receipt(self, session: Session) -> dict[str, Any]:
         """What became of all messages of a connection so far, by outcome, and of denied ones by rule.
 
-        Rules are listed as values: as keys, a name such as `consent-override` would itself break the rule.
+        `dropped` is the other way: messages for the peer that it has not got because it read too slowly. Rules are
+        listed as values: as keys, a name such as `consent-override` would itself break the rule.
         """
-        ingress = session.outbox.counts()["ingress"]
+        counts = session.outbox.counts()
+        ingress, dropped = counts["ingress"], sum(counts["egress"]["dropped"].values())
         peer = self._peers.get(session)
         denied = [[rule, count] for rule, count in peer.denied_by_rule.items()] if peer is not None else []
-        return {"taken": sum(ingress.values()), **ingress, "denied_by_rule": denied}
+        return {"taken": sum(ingress.values()), **ingress, "dropped": dropped, "denied_by_rule": denied}
 
     def _error(self, session: Session, id: str, reason: str) -> None:
         session.send(ERROR, {"outcome": "refused", "reason": reason}, reply_to=id)

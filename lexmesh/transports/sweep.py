@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Set as AbstractSet
 
+from lexmesh._pipeline import Core
 from lexmesh.transports.session import Session
 
 SWEEP_SECONDS = 1.0
@@ -17,12 +18,13 @@ AT_ONCE = 64
 logger = logging.getLogger("lexmesh.websocket")
 
 
-async def sweep(sessions: AbstractSet[Session], frame_timeout: float) -> None:
-    """Looks after all connections now and then, for ever.
+async def sweep(core: Core, sessions: AbstractSet[Session], frame_timeout: float) -> None:
+    """Looks after a node and all its connections now and then, for ever.
 
     A loop that was held up has not read what peers sent meanwhile: such time counts as one pause, not against them.
 
     Args:
+        core: the node's pipeline.
         sessions: those open; it changes.
         frame_timeout: seconds, the shortest time that has to be noticed.
     """
@@ -35,6 +37,7 @@ async def sweep(sessions: AbstractSet[Session], frame_timeout: float) -> None:
         now = loop.time()
         served += min(now - last, 2 * pause)
         last = now
+        core.trim()
         for count, session in enumerate(list(sessions), 1):
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -13,7 +13,9 @@ from lexmesh._router import Endpoint, check_pattern
 from lexmesh._sender import Sender
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DisconnectedError, NotConnectedError
+from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
+from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import StreamPipeline, check_handler
 from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.answers import Answers
@@ -31,11 +33,13 @@ class WebSocketClient(Publishing):
     """A node that speaks to a gateway.
 
     Args:
-        node_id: this node's name, not empty.
+        node_id: this node's name, to which answers and receipts are addressed.
         url: the gateway, ws://host:port or wss://host:port.
         subprotocol: lexmesh.v1.proto (batches, the fast one) or lexmesh.v1.json.
         reconnect: whether to come back after the connection breaks, with backoff and jitter, and to subscribe again.
         on_state: callable(state, detail), state one of connected, disconnected, retrying, closed.
+        on_refused: callable(id, error), told of each event that the gateway refused and nobody waits for, up to 100 a
+            second; the receipts count them all. The id is empty where the gateway cannot tell it.
         config: limits and overflow policy; from the environment when None.
         policy: the consent policy that what leaves and what arrives must pass; the configured file or the default
             policy when None. A laxer one is laxer at this end alone: the gateway has its own.
@@ -46,7 +50,7 @@ class WebSocketClient(Publishing):
         receipt: the gateway's last receipt over this connection; a gateway that closes for policy sends one before.
 
     Raises:
-        ValueError: if the name is empty or the subprotocol is neither of the two.
+        ValueError: if the name is none (see `node_names`) or the subprotocol is neither of the two.
         PolicyError: if the configured policy cannot be loaded.
     """
 
@@ -58,24 +62,24 @@ class WebSocketClient(Publishing):
         subprotocol: str = SUBPROTOCOL_PROTO,
         reconnect: bool = True,
         on_state: Callable[[str, str], None] | None = None,
+        on_refused: Callable[[str, Exception], None] | None = None,
         config: MeshConfig | None = None,
         policy: NsrPolicy | None = None,
     ) -> None:
         if subprotocol not in SUBPROTOCOLS:
             raise ValueError(f"subprotocol is one of {', '.join(SUBPROTOCOLS)}, not {subprotocol!r}")
-        if not node_id:
-            raise ValueError("a client needs a node_id: answers and receipts are addressed to it")
-        self.node_id = node_id
+        self.node_id = check_node_id(node_id)
         self.url = url
         self.config = config or MeshConfig()
-        if policy is None and self.config.policy_file is not None:
-            policy = NsrPolicy.load(self.config.policy_file)
+        if policy is None:
+            policy = configured_policy(self.config)
         self.reconnects = 0
         self.unconfirmed = 0
         self.receipt: dict[str, Any] = {}
         self.flusher: TurnFlusher
         self._confirmed = 0
         self._on_state = on_state or (lambda _state, _detail: None)
+        self._on_refused = on_refused or (lambda _id, _error: None)
         self.pipeline = StreamPipeline(
             node_id,
             policy=policy,
@@ -154,7 +158,8 @@ class WebSocketClient(Publishing):
             timeout: seconds; None for as long as the connection lasts.
 
         Returns:
-            The receipt: how many messages of this connection were taken in, by outcome, and denied ones by rule.
+            The receipt: how many messages of this connection were taken in, by outcome, and denied ones by rule; and
+            `dropped`, how many for this client the gateway has dropped because it read too slowly.
 
         Raises:
             DisconnectedError: if the connection breaks first.
@@ -240,10 +245,11 @@ class WebSocketClient(Publishing):
         return int(self.pipeline.ledger()["ingress"]["routed"] - own)
 
     @property
-    def lost(self) -> int:
+    def missing(self) -> int:
         """Numbered events that never came, between the first and the last seen of each source.
 
-        A source numbers all its events: those that were denied, or on subjects not subscribed to, count here too.
+        A source numbers all its events, so these are not only lost ones, but also those that were denied, on subjects
+        not subscribed to, or for other nodes. While a connection lasts, `dropped` of a receipt tells what was lost.
         """
         return self.core.missing
 
@@ -278,8 +284,11 @@ class WebSocketClient(Publishing):
             self.receipt = {**event.data, "denied_by_rule": dict(event.data["denied_by_rule"])}
         if event.event_type != protocol.ERROR:
             self._answers.resolve(event)
-        elif not self._answers.fail(event.reply_to, protocol.error_from(event.data)):
+            return
+        error = protocol.error_from(event.data)
+        if not self._answers.fail(event.reply_to, error):
             logger.debug("gateway: %s", event.data)
+            self._on_refused(event.reply_to, error)
 
     def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None:
         """A message from the gateway was not routed here."""

@@ -21,9 +21,11 @@ from lexmesh._reader import READ_BUFFER
 from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError, PortInUseError, TransportError
+from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
+from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import Outcome, StreamPipeline, check_handler
-from lexmesh.store.audit_file import AuditFile
+from lexmesh.store.configured_audit import audit_file_of, start_audit
 from lexmesh.transports import handshake
 from lexmesh.transports.gateway_protocol import GatewayProtocol
 from lexmesh.transports.loop import foreign_transports, run_until_signal
@@ -56,11 +58,15 @@ class WebSocketServer:
     """A gateway that takes in messages over WebSocket, polices them and passes them on.
 
     Args:
-        node_id: this node's name.
+        node_id: this node's name; the configuration's when None or empty.
         host: address to listen on; the configuration's when None (127.0.0.1 unless configured).
         port: TCP port, 0 for any free one; the configuration's when None.
         config: limits and overflow policy; from the environment when None.
         policy: the consent policy; the configured file, which can be reloaded, or the default policy when None.
+
+    Raises:
+        ValueError: if the name is none, see `node_names`.
+        PolicyError: if the configured policy cannot be loaded.
     """
 
     session_type = Session
@@ -75,12 +81,12 @@ class WebSocketServer:
         policy: NsrPolicy | None = None,
     ) -> None:
         self.config = config or MeshConfig()
-        self.node_id = node_id or self.config.node_id
+        self.node_id = check_node_id(node_id or self.config.node_id)
         self.host = self.config.host if host is None else host
         self.port = self.config.websocket_port if port is None else port
         policy_file = self.config.policy_file if policy is None else None
-        if policy_file is not None:
-            policy = NsrPolicy.load(policy_file)
+        if policy is None:
+            policy = configured_policy(self.config)
         self._started_ms = now_ms()
         self.pipeline = StreamPipeline(
             self.node_id,
@@ -93,7 +99,7 @@ class WebSocketServer:
         )
         self.core = self.pipeline.core
         self._reloader = PolicyReloader(self.pipeline, policy_file)
-        self._audit_file = _audit_file_of(self.config, self.pipeline)
+        self._audit_file = audit_file_of(self.config, self.pipeline.audit)
         self.flusher: TurnFlusher
         self._protocol = GatewayProtocol(self.core, self.node_id)
         self.pipeline.on_answer_denied = self._protocol.answer_denied
@@ -111,6 +117,7 @@ class WebSocketServer:
         """Listens.
 
         Raises:
+            ConfigError: if the audit file cannot be written.
             PortInUseError: if another process has the port.
             TransportError: if the address cannot be listened on.
         """
@@ -119,8 +126,19 @@ class WebSocketServer:
         self.core.thread = threading.get_ident()
         self.flusher = TurnFlusher(loop)
         self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
+        await start_audit(self._audit_file, self.config)
         try:
-            self._server = await ws_create_server(
+            self._server = await self._listen()
+        except BaseException:
+            if self._audit_file is not None:
+                await self._audit_file.stop(0)
+            raise
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._sweeper = loop.create_task(sweep(self.core, self._sessions, self.config.frame_timeout))
+
+    async def _listen(self) -> asyncio.Server:
+        try:
+            return await ws_create_server(
                 self._accept,
                 self.host,
                 self.port,
@@ -140,10 +158,6 @@ class WebSocketServer:
             # The loop names no errno for an address of another machine, and lists what it has tried.
             reason = error.strerror or "no address of this machine; 127.0.0.1 is one, 0.0.0.0 is all of them"
             raise TransportError(f"cannot listen on {self.host}:{self.port}: {reason}") from None
-        self.port = self._server.sockets[0].getsockname()[1]
-        self._sweeper = loop.create_task(sweep(self._sessions, self.config.frame_timeout))
-        if self._audit_file is not None:
-            await self._audit_file.start()
 
     async def stop(self, seconds: float | None = None) -> None:
         """Drains and closes: nothing new comes in, what was taken in goes out, clients are told 1001.
@@ -354,12 +368,6 @@ class WebSocketServer:
         """A connection's epoch: its time in ms, moved on where two would share one."""
         self._last_epoch = max(self._last_epoch + 1, now_ms())
         return self._last_epoch
-
-
-def _audit_file_of(config: MeshConfig, pipeline: StreamPipeline) -> AuditFile | None:
-    if config.audit_file is None:
-        return None
-    return AuditFile(pipeline.audit, config.audit_file, config.audit_file_bytes, config.audit_files)
 
 
 def _takes_websocket(handler: Callable[..., Any]) -> bool:
