@@ -8,10 +8,14 @@ from lexmesh._span cimport (
     REPEATED_FIELD, TOO_DEEP, TRUNCATED, UNKNOWN_FIELD, Span, Status, get_varint, is_literal, is_utf8, span,
 )
 
+cdef extern from "text.h" nogil:
+    bint lm_is_short_ascii(const uint8_t* ptr, size_t length) noexcept
+
 cdef enum:
     VARINT = 0          # wire types (protobuf encoding guide)
     LENGTH = 2
     NUMBERS = 0xFA0     # the fields that are varints: 5 and 7 to 11, bit n for field n
+    SINGULAR = 0x3FBE   # all but 6, the metadata
     MAX_HEAD = 5        # bytes of a tag or a length; protobuf's own parsers read no more
 
 
@@ -38,12 +42,14 @@ cdef inline Status proto_number(Envelope* env, uint32_t number, uint64_t value, 
 
 cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor) noexcept nogil:
     cdef const uint8_t* end = env.raw.ptr + env.raw.len
+    cdef const uint8_t* at = cursor[0]
     cdef uint64_t tag, value
     cdef Py_ssize_t step
     cdef uint32_t number
     cdef Status status
-    while cursor[0] < end:
-        step = get_varint(cursor[0], end, &tag)
+    while at < end:
+        cursor[0] = at
+        step = get_varint(at, end, &tag)
         if step == 0 or step > MAX_HEAD:
             return BAD_VARINT
         number = <uint32_t>(tag >> 3)
@@ -51,40 +57,49 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
             return BAD_TAG
         if number > 13:
             return UNKNOWN_FIELD
-        if number != 6 and env.has & (1u << number):
+        if env.has & SINGULAR & (1u << number):
             return REPEATED_FIELD
         if <int>(tag & 7) != (<int>VARINT if NUMBERS >> number & 1 else <int>LENGTH):
             return BAD_WIRE_TYPE
         env.has |= 1u << number
-        cursor[0] += step
-        step = get_varint(cursor[0], end, &value)
-        if step == 0 or (step > MAX_HEAD and <int>(tag & 7) == LENGTH):
+        cursor[0] = at = at + step
+        step = get_varint(at, end, &value)
+        if step == 0:
             return BAD_VARINT
-        if (tag & 7) == VARINT:
-            status = proto_number(env, number, value, cursor[0], step)
-            cursor[0] += step
+        at += step
+        if NUMBERS >> number & 1:
+            status = proto_number(env, number, value, at - step, step)
+        elif step > MAX_HEAD:
+            return BAD_VARINT
+        elif value > <uint64_t>(end - at):
+            cursor[0] = at
+            return TRUNCATED
         else:
-            cursor[0] += step
-            if value > <uint64_t>(end - cursor[0]):
-                return TRUNCATED
-            status = proto_bytes(scratch, env, number, span(cursor[0], <Py_ssize_t>value))
-            cursor[0] += <Py_ssize_t>value
+            status = proto_bytes(scratch, env, number, span(at, <Py_ssize_t>value))
+            at += <Py_ssize_t>value
         if status != OK:
+            cursor[0] = at
             return status
+    cursor[0] = at
     if env.metadata_count > 1:
         status = scratch.walker.distinct(0)
         if status != OK:
             return status
+    scratch.walker.key_count = 0
     return classify_payload(scratch, env)
 
 
-cdef Status proto_bytes(Scratch scratch, Envelope* env, uint32_t number, Span value) noexcept nogil:
+cdef inline bint is_text(Span value) noexcept nogil:
+    return lm_is_short_ascii(value.ptr, <size_t>value.len) or is_utf8(value)
+
+
+cdef inline Status proto_bytes(Scratch scratch, Envelope* env, uint32_t number, Span value) noexcept nogil:
     if number == 4:
         env.payload = value
         return OK
     if number == 6:
         return proto_pair(scratch, env, value)
-    if not is_utf8(value):
+    if not is_text(value):
         return BAD_UTF8
     if number == 1:
         env.source_node = value
@@ -128,7 +143,7 @@ cdef Status proto_pair(Scratch scratch, Envelope* env, Span entry) noexcept nogi
         if length > <uint64_t>(end - at):
             return TRUNCATED
         fields[which] = span(at, <Py_ssize_t>length)
-        if not is_utf8(fields[which]):
+        if not is_text(fields[which]):
             return BAD_UTF8
         at += <Py_ssize_t>length
     return scratch.add_pair(env, fields[0], fields[1])

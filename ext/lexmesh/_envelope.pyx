@@ -6,7 +6,7 @@ from libc.string cimport memcmp, memcpy
 
 from lexmesh._json cimport Walker
 from lexmesh._json_text cimport any_string, unescape
-from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, OUT_OF_RANGE, Span, Status, span
+from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, Span, Status, span
 
 
 cdef extern from "text.h" nogil:
@@ -39,17 +39,19 @@ cdef bint decimal(const uint8_t* ptr, Py_ssize_t length, uint64_t* value) noexce
     """Reads a canonical decimal (no sign, no leading zero) that fits 64 bits."""
     cdef uint64_t result = 0
     cdef uint64_t digit, eight
-    cdef Py_ssize_t i = 0
+    cdef const uint8_t* at = ptr
+    cdef const uint8_t* end = ptr + length
     if length < 1 or length > 20 or (length > 1 and ptr[0] == c'0'):
         return False
-    while i + 8 <= length and lm_eight_digits(ptr + i, &eight):
+    while end - at >= 8 and lm_eight_digits(at, &eight):
         result = result * 100000000 + eight
-        i += 8
-    for i in range(i, length):
-        digit = <uint64_t>ptr[i] - c'0'
+        at += 8
+    while at < end:
+        digit = <uint64_t>at[0] - c'0'
         if digit > 9 or (length == 20 and result > (<uint64_t>-1 - digit) // 10):
             return False
         result = result * 10 + digit
+        at += 1
     value[0] = result
     return True
 
@@ -76,11 +78,7 @@ cdef Status check_names(const Envelope* env) noexcept nogil:
         return NO_TYPE
     if not is_subject(env.event_type):
         return BAD_SUBJECT
-    if env.source_node.len > MAX_NAME or env.target_node.len > MAX_NAME:
-        return OUT_OF_RANGE
-    if env.content_type.len > MAX_NAME or env.reply_to.len > MAX_REPLY_TO:
-        return OUT_OF_RANGE
-    return OK
+    return check_lengths(env)
 
 
 cdef class Scratch:

@@ -10,10 +10,11 @@ cdef enum:
 
 
 cdef struct KeyMark:
-    uint64_t hash        # of the decoded key
+    uint64_t first       # bytes of the decoded key, up to eight
     const uint8_t* ptr   # between the quotes, still escaped
     uint32_t len
     uint32_t decoded     # length once decoded; differs from len when there are escapes
+    uint64_t hash        # of the decoded key; set when it is needed, but for a key with escapes at once
 
 
 @cython.final
@@ -29,6 +30,8 @@ cdef class Walker:
     cdef Status document(self, Span text, Py_ssize_t* error_at) noexcept nogil
     cdef Status remember(self, Span raw, bint escaped) noexcept nogil
     cdef Status distinct(self, Py_ssize_t first) noexcept nogil
+    cdef bint _grow(self) noexcept nogil
+    cdef Status _remember_escaped(self, KeyMark* mark) noexcept nogil
     cdef Status _distinct_many(self, Py_ssize_t first) noexcept nogil
     cdef Status _object(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil
     cdef Status _array(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil

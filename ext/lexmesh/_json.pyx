@@ -11,13 +11,14 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
-from lexmesh._json_text cimport number, skip_space, string, unescape
+from lexmesh._json_text cimport after_space, number, plain_string, skip_space, string, unescape
 from lexmesh._span cimport BAD_JSON, DUPLICATE_KEY, NO_MEMORY, OK, TOO_DEEP, TRAILING, TRUNCATED
 from lexmesh._span cimport Span, Status, lm_hash, span
 from lexmesh._status cimport malformed
 
 cdef extern from "text.h" nogil:
     void lm_set_hash_key(uint64_t key) noexcept
+    uint64_t lm_first8(const uint8_t* ptr, size_t length) noexcept
 
 cdef enum:
     FEW_KEYS = 8          # up to here comparing all pairs of hashes beats filling a table
@@ -30,6 +31,11 @@ cdef inline Status literal(const uint8_t** cursor, const uint8_t* end, const cha
         return BAD_JSON
     cursor[0] += length
     return OK
+
+
+cdef inline uint64_t hash_of(const KeyMark* mark) noexcept nogil:
+    """A key's keyed hash; an escape makes a key longer than what it stands for."""
+    return lm_hash(mark.ptr, mark.len) if mark.decoded == mark.len else mark.hash
 
 
 cdef class Walker:
@@ -47,29 +53,37 @@ cdef class Walker:
         PyMem_RawFree(self.slots)
 
     cdef Status remember(self, Span raw, bint escaped) noexcept nogil:
-        """Notes a key of the object being read. Escaped keys are hashed by their decoded bytes."""
+        """Notes a key of the object being read."""
         cdef KeyMark* mark
-        cdef KeyMark* grown
-        cdef uint8_t* decoded
-        if self.key_count == self.key_capacity:
-            grown = <KeyMark*>PyMem_RawRealloc(self.keys, self.key_capacity * 2 * sizeof(KeyMark))
-            if grown == NULL:
-                return NO_MEMORY
-            self.keys = grown
-            self.key_capacity *= 2
+        if self.key_count == self.key_capacity and not self._grow():
+            return NO_MEMORY
         mark = &self.keys[self.key_count]
         mark.ptr = raw.ptr
         mark.len = mark.decoded = <uint32_t>raw.len
-        if escaped:
-            decoded = <uint8_t*>PyMem_RawMalloc(<size_t>raw.len + 1)
-            if decoded == NULL:
-                return NO_MEMORY
-            mark.decoded = <uint32_t>unescape(raw, decoded)
-            mark.hash = lm_hash(decoded, mark.decoded)
-            PyMem_RawFree(decoded)
-        else:
-            mark.hash = lm_hash(raw.ptr, <size_t>raw.len)
+        if not escaped:
+            mark.first = lm_first8(raw.ptr, <size_t>raw.len)
+        elif self._remember_escaped(mark) != OK:
+            return NO_MEMORY
         self.key_count += 1
+        return OK
+
+    cdef bint _grow(self) noexcept nogil:
+        cdef KeyMark* grown = <KeyMark*>PyMem_RawRealloc(self.keys, self.key_capacity * 2 * sizeof(KeyMark))
+        if grown == NULL:
+            return False
+        self.keys = grown
+        self.key_capacity *= 2
+        return True
+
+    cdef Status _remember_escaped(self, KeyMark* mark) noexcept nogil:
+        """Notes what a key with escapes stands for."""
+        cdef uint8_t* decoded = <uint8_t*>PyMem_RawMalloc(<size_t>mark.len + 1)
+        if decoded == NULL:
+            return NO_MEMORY
+        mark.decoded = <uint32_t>unescape(span(mark.ptr, mark.len), decoded)
+        mark.first = lm_first8(decoded, mark.decoded)
+        mark.hash = lm_hash(decoded, mark.decoded)
+        PyMem_RawFree(decoded)
         return OK
 
     cdef Status distinct(self, Py_ssize_t first) noexcept nogil:
@@ -86,7 +100,8 @@ cdef class Walker:
         else:
             for i in range(first + 1, last):
                 for j in range(first, i):
-                    if self.keys[i].hash == self.keys[j].hash and self.keys[i].decoded == self.keys[j].decoded:
+                    if (self.keys[i].first == self.keys[j].first and self.keys[i].decoded == self.keys[j].decoded
+                            and (self.keys[i].decoded <= 8 or hash_of(&self.keys[i]) == hash_of(&self.keys[j]))):
                         status = DUPLICATE_KEY
         self.key_count = first
         return status
@@ -107,6 +122,7 @@ cdef class Walker:
                 return NO_MEMORY
         memset(self.slots, 0, size * sizeof(uint32_t))
         for i in range(count):
+            self.keys[first + i].hash = hash_of(&self.keys[first + i])
             slot = <size_t>self.keys[first + i].hash & <size_t>(size - 1)
             while self.slots[slot] != 0:
                 other = &self.keys[first + self.slots[slot] - 1]
@@ -140,46 +156,44 @@ cdef class Walker:
 
     cdef Status _object(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil:
         cdef Py_ssize_t first = self.key_count
+        cdef const uint8_t* at = cursor[0] + 1
         cdef Span key
         cdef bint escaped
         cdef Status status
         if depth > MAX_NESTING:
             return TOO_DEEP
-        cursor[0] += 1
-        skip_space(cursor, end)
-        if cursor[0] < end and cursor[0][0] == c'}':
-            cursor[0] += 1
+        at = after_space(at, end)
+        if at < end and at[0] == c'}':
+            cursor[0] = at + 1
             return OK
         while True:
-            if cursor[0] >= end:
+            cursor[0] = at
+            if at >= end:
                 return TRUNCATED
-            if cursor[0][0] != c'"':
+            if at[0] != c'"':
                 return BAD_JSON
             status = string(cursor, end, &key, &escaped)
             if status == OK:
                 status = self.remember(key, escaped)
             if status != OK:
                 return status
-            skip_space(cursor, end)
-            if cursor[0] >= end:
-                return TRUNCATED
-            if cursor[0][0] != c':':
-                return BAD_JSON
-            cursor[0] += 1
-            skip_space(cursor, end)
-            status = self.value(cursor, end, depth)
-            if status != OK:
-                return status
-            skip_space(cursor, end)
-            if cursor[0] >= end:
-                return TRUNCATED
-            if cursor[0][0] == c'}':
-                cursor[0] += 1
+            at = after_space(cursor[0], end)
+            if at >= end or at[0] != c':':
+                cursor[0] = at
+                return TRUNCATED if at >= end else BAD_JSON
+            cursor[0] = after_space(at + 1, end)
+            if not (cursor[0] < end and cursor[0][0] == c'"' and plain_string(cursor, end, &key)):
+                status = self.value(cursor, end, depth)
+                if status != OK:
+                    return status
+            at = after_space(cursor[0], end)
+            if at >= end or (at[0] != c',' and at[0] != c'}'):
+                cursor[0] = at
+                return TRUNCATED if at >= end else BAD_JSON
+            if at[0] == c'}':
+                cursor[0] = at + 1
                 return self.distinct(first)
-            if cursor[0][0] != c',':
-                return BAD_JSON
-            cursor[0] += 1
-            skip_space(cursor, end)
+            at = after_space(at + 1, end)
 
     cdef Status _array(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil:
         cdef Status status
