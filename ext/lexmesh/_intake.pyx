@@ -14,7 +14,7 @@ from lexmesh._envelope cimport Envelope, Format
 from lexmesh._ledger cimport DENIED, DUPLICATE, EXPIRED, FILTERED, LOOPED, MALFORMED, ROUTED, UNDECIDED, UNROUTABLE
 from lexmesh._ledger cimport Ingress
 from lexmesh._nsr cimport Scanner
-from lexmesh._relay cimport Relay, release_relay, start_relay
+from lexmesh._relay cimport Relay, init_relay, release_relay, start_relay
 from lexmesh._router cimport Endpoint, Router, Subject
 from lexmesh._span cimport OK, TOO_BIG, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
@@ -54,7 +54,7 @@ cdef class Intake:
         self.origin = Endpoint()
         self.origin.epoch = epoch
         self.origin.name = node_id
-        memset(&self.relay, 0, sizeof(Relay))
+        init_relay(&self.relay)
         memset(&self.own, 0, sizeof(Buffer))
 
     def __dealloc__(self):
@@ -99,7 +99,7 @@ cdef class Intake:
         self._stamp(env, source, now)
         if self.middleware is not None and not is_literal(env.event_type, "system_error", 12):
             return self._through_middleware(env, subject, source)
-        return self._count(self._reached(env, subject, source, None), subject, source)
+        return self._reached(env, subject, subject, source, None)
 
     cdef inline Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil:
         if outcome != UNDECIDED:
@@ -248,7 +248,7 @@ cdef class Intake:
             return self._count(FILTERED, subject, source)
         if result is event and not event.changed and event.raw is not None and policed_by is self.scanner:
             # the very bytes that were policed
-            return self._count(self._reached(&event.env, subject, source, event), subject, source)
+            return self._reached(&event.env, subject, subject, source, event)
         event = result
         try:
             message = event.to_proto()
@@ -269,17 +269,22 @@ cdef class Intake:
         if not self._police(&env, subject, source):
             return self._count(DENIED, subject, source)
         event = event_from(&env, self.decoder)
-        return self._count(self._reached(&event.env, rewritten, source, event), subject, source)
+        return self._reached(&event.env, rewritten, subject, source, event)
 
     # -- routing -------------------------------------------------------------------------------------------------
 
-    cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED:
-        """Routes a message; whatever a handler raises through here (SystemExit), it is counted as routed first."""
-        try:
-            return self._route(env, subject, source, event)
-        except BaseException:
-            self._count(ROUTED, subject, source)
-            raise
+    cdef Ingress _reached(self, Envelope* env, Subject* subject, Subject* came_as, Endpoint source,
+                          StreamEvent event) except? UNDECIDED:
+        """Routes a message, of which a transformer may have changed the subject that it came with.
+
+        It is counted as routed before: whatever a handler raises through here (SystemExit), it has been counted.
+        """
+        self._count(ROUTED, came_as, source)
+        if self._route(env, subject, source, event) == ROUTED:
+            return ROUTED
+        source.tally.ingress[<int>ROUTED] -= 1
+        came_as.tally.ingress[<int>ROUTED] -= 1
+        return self._count(UNROUTABLE, came_as, source)
 
     cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED:
         """Offers a message to its recipients: links first, which copy it, then handlers, which may publish.
