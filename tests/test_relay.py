@@ -1,4 +1,4 @@
-"""Links that take the same messages send the same bytes; what each of them gets is told by what it subscribed to alone."""
+"""Links that take the same messages send the same bytes; what each gets depends on what it subscribed to alone."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from lexmesh import WebSocketClient, decode_batch
 JSON, PROTO = "lexmesh.v1.json", "lexmesh.v1.proto"
 SUBJECTS = ("a", "b", "c")
 SIZES = (0, 1, 40, 60, 90, 100, 300, 900, 5_000, 40_000, 70_000)
-"""Of texts: headers of frames and batches of every size, batches cut short by the next message, and messages that fill one."""
+"""Of texts: headers of frames and batches of every size, and messages that leave a batch no room or fill one."""
 WORDS = ("rack", "light", "water", "plant", "sensor", "soil", "north")
 MUCH = 64 << 20
 

@@ -1,10 +1,11 @@
 """One JSON object, subprotocol lexmesh.v1.json, to an Envelope."""
 
 from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from lexmesh._envelope cimport (
     HAS_DEPTH, HAS_EPOCH, HAS_METADATA, HAS_PAYLOAD, HAS_PRIORITY, HAS_REPLY_TO, HAS_SEQ, HAS_SOURCE, HAS_TARGET,
-    HAS_TIMESTAMP, HAS_TTL, HAS_TYPE, JSON_VALUE, NO_PAYLOAD, Envelope, Scratch, read_string,
+    HAS_TIMESTAMP, HAS_TTL, HAS_TYPE, JSON_VALUE, MAX_MEMBERS, NO_PAYLOAD, Envelope, Scratch, read_string,
 )
 from lexmesh._json_text cimport after_space
 from lexmesh._span cimport (
@@ -14,6 +15,7 @@ from lexmesh._span cimport (
 
 cdef extern from "text.h" nogil:
     bint lm_eight_digits(const uint8_t* ptr, uint64_t* value) noexcept
+    bint lm_begins16(const uint8_t* ptr, const uint8_t* expected, size_t length) noexcept
 
 cdef enum:
     HAS_ID = 1 << 31    # the member `id`, which holds source, epoch and seq
@@ -77,25 +79,29 @@ cdef Status decode_json(Scratch scratch, Envelope* env, const uint8_t** cursor) 
     cdef const uint8_t* end = env.raw.ptr + env.raw.len
     cdef const uint8_t* at = after_space(cursor[0], end)
     cdef Span id = span(NULL, 0)
+    cdef int index = 0
     cdef Status status
     cursor[0] = at
     if at >= end:
         return TRUNCATED
     if at[0] != c'{':
         return NOT_AN_OBJECT
-    at = after_space(at + 1, end)
-    if at < end and at[0] == c'}':
-        cursor[0] = at
+    at += 1
+    cursor[0] = after_space(at, end)
+    if cursor[0] < end and cursor[0][0] == c'}':
         return NO_TYPE
     while True:
         cursor[0] = at
-        status = json_member(scratch, env, cursor, end, &id)
+        status = json_member(scratch, env, cursor, end, index, &id)
         if status != OK:
             return status
-        at = after_space(cursor[0], end)
+        index += 1
+        at = cursor[0]
         if at >= end or at[0] != c',':
-            break
-        at = after_space(at + 1, end)
+            at = after_space(at, end)
+            if at >= end or at[0] != c',':
+                break
+        at += 1
     cursor[0] = at
     if at >= end:
         return TRUNCATED
@@ -119,13 +125,13 @@ cdef inline Status json_id(Scratch scratch, Envelope* env, Span id) noexcept nog
     return OK
 
 
-cdef inline Status json_member(Scratch scratch, Envelope* env, const uint8_t** cursor, const uint8_t* end,
-                               Span* id) noexcept nogil:
-    """Reads `"key": value`."""
-    cdef const uint8_t* at = cursor[0]
+cdef Status json_key(Scratch scratch, const Envelope* env, const uint8_t** cursor, const uint8_t* end,
+                     uint32_t* field) noexcept nogil:
+    """Reads `"key": ` of a member that is not there yet, and the space around it."""
+    cdef const uint8_t* at = after_space(cursor[0], end)
     cdef Span key
-    cdef uint32_t field
     cdef Status status
+    cursor[0] = at
     if at >= end:
         return TRUNCATED
     if at[0] != c'"':
@@ -133,16 +139,45 @@ cdef inline Status json_member(Scratch scratch, Envelope* env, const uint8_t** c
     status = read_string(scratch, cursor, end, &key)
     if status != OK:
         return status
-    field = json_field(key)
-    if field == 0 or env.has & field:
+    field[0] = json_field(key)
+    if field[0] == 0 or env.has & field[0]:
         cursor[0] = at
-        return DUPLICATE_KEY if field else UNKNOWN_FIELD
-    env.has |= field
+        return DUPLICATE_KEY if field[0] else UNKNOWN_FIELD
     at = after_space(cursor[0], end)
     if at >= end or at[0] != c':':
         cursor[0] = at
         return TRUNCATED if at >= end else BAD_JSON
-    cursor[0] = at = after_space(at + 1, end)
+    cursor[0] = after_space(at + 1, end)
+    return OK
+
+
+cdef inline Status json_member(Scratch scratch, Envelope* env, const uint8_t** cursor, const uint8_t* end, int index,
+                               Span* id) noexcept nogil:
+    """Reads `"key": value` and the space before it; `index`: how many members stand before it.
+
+    Most have the key of the member that stood in their place in the last message.
+    """
+    cdef const uint8_t* at = cursor[0]
+    cdef uint32_t field
+    cdef Status status
+    if index < MAX_MEMBERS and end - at >= 16 and lm_begins16(
+            at, scratch.members[index].text, scratch.members[index].len):
+        field = scratch.members[index].field
+        if env.has & field:
+            cursor[0] = after_space(at, end)
+            return DUPLICATE_KEY
+        at += scratch.members[index].len
+    else:
+        status = json_key(scratch, env, cursor, end, &field)
+        if status != OK:
+            return status
+        if index < MAX_MEMBERS and cursor[0] - at <= 16:
+            memcpy(scratch.members[index].text, at, <size_t>(cursor[0] - at))
+            scratch.members[index].len = <uint8_t>(cursor[0] - at)
+            scratch.members[index].field = field
+        at = cursor[0]
+    env.has |= field
+    cursor[0] = at = after_space(at, end)
     if not field & <uint32_t>TEXTS:
         return json_value(scratch, env, field, cursor, end)
     if at >= end:

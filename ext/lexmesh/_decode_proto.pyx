@@ -49,6 +49,15 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
     cdef Status status
     while at < end:
         cursor[0] = at
+        number = at[0] >> 3
+        if is_short_field(at, end) and not env.has & SINGULAR & (1u << number):
+            env.has |= 1u << number
+            status = proto_bytes(scratch, env, number, span(at + 2, at[1]))
+            at += 2 + at[1]
+            if status != OK:
+                cursor[0] = at
+                return status
+            continue
         step = get_varint(at, end, &tag)
         if step == 0 or step > MAX_HEAD:
             return BAD_VARINT
@@ -85,8 +94,17 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
         status = scratch.walker.distinct(0)
         if status != OK:
             return status
-    scratch.walker.key_count = 0
     return classify_payload(scratch, env)
+
+
+cdef inline bint short_tag(uint8_t tag) noexcept nogil:
+    """Whether a byte is the tag of field 1, 2, 3, 4 or 6, which hold bytes."""
+    return (1ull << 0x0A | 1ull << 0x12 | 1ull << 0x1A | 1ull << 0x22 | 1ull << 0x32) >> tag & 1
+
+
+cdef inline bint is_short_field(const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """Whether a field of bytes is there whole, with a tag and a length of one byte each, as most are."""
+    return at[0] < 64 and short_tag(at[0]) and end - at >= 2 and at[1] < 0x80 and end - at - 2 >= at[1]
 
 
 cdef inline bint is_text(Span value) noexcept nogil:
@@ -123,6 +141,13 @@ cdef Status proto_pair(Scratch scratch, Envelope* env, Span entry) noexcept nogi
     cdef uint64_t tag, length
     cdef Py_ssize_t step
     cdef int which
+    if is_short_field(at, end) and at[0] == 0x0A and is_short_field(at + 2 + at[1], end):
+        fields[0] = span(at + 2, at[1])
+        at += 2 + at[1]
+        fields[1] = span(at + 2, at[1])
+        if at[0] == 0x12 and at + 2 + at[1] == end:     # key and value, as most are written
+            return scratch.add_pair(env, fields[0], fields[1]) if is_text(fields[0]) and is_text(fields[1]) else BAD_UTF8
+        at = entry.ptr
     fields[0] = fields[1] = span(at, 0)
     seen[0] = seen[1] = False
     while at < end:

@@ -34,6 +34,7 @@ cdef enum PayloadKind:
 cdef enum:
     MAX_NAME = 255      # bytes of a node name, a subject or a content type
     MAX_REPLY_TO = 512  # bytes of a printed id with the longest name
+    MAX_MEMBERS = 8     # members of an envelope whose keys are remembered
     MAX_PREFIX = 64     # bytes of an id up to its number, and of a subject, that are remembered
 
 
@@ -68,6 +69,13 @@ cdef struct Envelope:
     Py_ssize_t depth_len
 
 
+cdef struct Member:
+    # What stood before a value in the last message: `"key":` and the space around its parts.
+    uint8_t text[16]
+    uint8_t len         # more than 16: nothing
+    uint32_t field
+
+
 cdef class Scratch:
     """What a decoder writes: unescaped strings and the list of metadata pairs; reused for every message."""
 
@@ -79,6 +87,7 @@ cdef class Scratch:
     cdef uint8_t prefix[MAX_PREFIX]     # of the last id, `source:epoch:`: the next one mostly has the same
     cdef Py_ssize_t prefix_len, prefix_source_len
     cdef uint64_t prefix_epoch
+    cdef Member members[MAX_MEMBERS]    # in their order: the next message of a kind has the same
     cdef uint8_t subject[MAX_PREFIX]    # of the last message, if it is not longer
     cdef Py_ssize_t subject_len
 

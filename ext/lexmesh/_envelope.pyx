@@ -2,11 +2,11 @@
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
-from lexmesh._json cimport Walker
+from lexmesh._json cimport Walker, remember
 from lexmesh._json_text cimport any_string, unescape
-from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, Span, Status, span
+from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, Span, Status, lm_same_short, span
 
 
 cdef extern from "text.h" nogil:
@@ -88,6 +88,8 @@ cdef class Scratch:
         self.pairs = <Pair*>PyMem_RawMalloc(self.pair_capacity * sizeof(Pair))
         if self.pairs == NULL:
             raise MemoryError
+        for i in range(MAX_MEMBERS):
+            self.members[i].len = 255
 
     def __dealloc__(self):
         PyMem_RawFree(self.pairs)
@@ -95,7 +97,7 @@ cdef class Scratch:
 
     cdef Status add_pair(self, Envelope* env, Span key, Span value) noexcept nogil:
         cdef Pair* grown
-        cdef Status status = self.walker.remember(key, False)
+        cdef Status status = remember(self.walker, key)
         if status != OK:
             return status
         if env.metadata_count == self.pair_capacity:
@@ -126,7 +128,7 @@ cdef class Scratch:
     cdef bint split_id(self, Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil:
         """parse_id, which need not read again what this id shares with the last one: source and epoch."""
         cdef Py_ssize_t length = self.prefix_len
-        if 0 < length < text.len and memcmp(text.ptr, self.prefix, <size_t>length) == 0 and decimal(
+        if 0 < length < text.len and lm_same_short(text.ptr, self.prefix, <size_t>length) and decimal(
                 text.ptr + length, text.len - length, seq):
             source[0] = span(text.ptr, self.prefix_source_len)
             epoch[0] = self.prefix_epoch

@@ -3,6 +3,7 @@
 from lexmesh._ledger import INGRESS_NAMES
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -18,7 +19,7 @@ from lexmesh._relay cimport Relay, init_relay, release_relay, start_relay
 from lexmesh._router cimport Endpoint, Router, Subject
 from lexmesh._span cimport OK, TOO_BIG, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
-from lexmesh._window cimport Windows
+from lexmesh._window cimport Window, Windows, add_number, is_window_of
 
 
 cdef inline Span bytes_span(bytes data):
@@ -164,9 +165,11 @@ cdef class Intake:
         return ROUTED
 
     cdef bint _is_new(self, Envelope* env, Endpoint source) except -1:
-        if source.window is None or not source.window.is_of(env.source_node, env.epoch):
-            source.window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else source.number)
-        return source.window.add(env.seq)
+        cdef Window window = source.window
+        if window is None or not is_window_of(window, env.source_node, env.epoch):
+            window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else source.number)
+            source.window = window
+        return add_number(window, env.seq)
 
     cdef int _learn_name(self, Envelope* env, Endpoint source) except -1:
         """Takes a link's first source for its name, so that answers find it; a name in use stays its bearer's."""
@@ -293,6 +296,7 @@ cdef class Intake:
         publishes comes back through here.
         """
         cdef Py_ssize_t offered = 0
+        cdef Py_ssize_t i
         cdef list route
         cdef Endpoint endpoint
         cdef bint to_me = env.target_node.len == 0 or not self.node_id or same(env.target_node, self.name_span)
@@ -301,7 +305,8 @@ cdef class Intake:
         env.depth += 1
         route = self.router.route(subject, env.event_type)
         if env.target_node.len == 0:
-            for endpoint in route:
+            for i in range(PyList_GET_SIZE(route)):
+                endpoint = <Endpoint>PyList_GET_ITEM(route, i)  # without a look at its type: routes hold nothing else
                 if endpoint.local:
                     handled = True
                 elif endpoint is not source or endpoint.echo:

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from lexmesh._span cimport Span, Status
+from lexmesh._span cimport NO_MEMORY, OK, Span, Status, lm_first8
 
 cdef enum:
     MAX_NESTING = 64
@@ -28,10 +28,22 @@ cdef class Walker:
 
     cdef Status value(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil
     cdef Status document(self, Span text, Py_ssize_t* error_at) noexcept nogil
-    cdef Status remember(self, Span raw, bint escaped) noexcept nogil
+    cdef Status remember_escaped(self, Span raw) noexcept nogil
     cdef Status distinct(self, Py_ssize_t first) noexcept nogil
-    cdef bint _grow(self) noexcept nogil
-    cdef Status _remember_escaped(self, KeyMark* mark) noexcept nogil
+    cdef bint grow(self) noexcept nogil
     cdef Status _distinct_many(self, Py_ssize_t first) noexcept nogil
     cdef Status _object(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil
     cdef Status _array(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil
+
+
+cdef inline Status remember(Walker walker, Span key) noexcept nogil:
+    """Notes a key of the object being read, as it stands between its quotes."""
+    cdef KeyMark* mark
+    if walker.key_count == walker.key_capacity and not walker.grow():
+        return NO_MEMORY
+    mark = &walker.keys[walker.key_count]
+    mark.ptr = key.ptr
+    mark.len = mark.decoded = <uint32_t>key.len
+    mark.first = lm_first8(key.ptr, <size_t>key.len)
+    walker.key_count += 1
+    return OK

@@ -13,12 +13,11 @@ from libc.string cimport memcmp, memset
 
 from lexmesh._json_text cimport after_space, number, plain_string, skip_space, string, unescape
 from lexmesh._span cimport BAD_JSON, DUPLICATE_KEY, NO_MEMORY, OK, TOO_DEEP, TRAILING, TRUNCATED
-from lexmesh._span cimport Span, Status, lm_hash, span
+from lexmesh._span cimport Span, Status, lm_first8, lm_hash, span
 from lexmesh._status cimport malformed
 
 cdef extern from "text.h" nogil:
     void lm_set_hash_key(uint64_t key) noexcept
-    uint64_t lm_first8(const uint8_t* ptr, size_t length) noexcept
 
 cdef enum:
     FEW_KEYS = 8          # up to here comparing all pairs of hashes beats filling a table
@@ -52,39 +51,27 @@ cdef class Walker:
         PyMem_RawFree(self.keys)
         PyMem_RawFree(self.slots)
 
-    cdef Status remember(self, Span raw, bint escaped) noexcept nogil:
-        """Notes a key of the object being read."""
+    cdef Status remember_escaped(self, Span raw) noexcept nogil:
+        """remember for a key with escapes, which is compared by what it stands for."""
         cdef KeyMark* mark
-        if self.key_count == self.key_capacity and not self._grow():
+        cdef uint8_t* decoded = <uint8_t*>PyMem_RawMalloc(<size_t>raw.len + 1)
+        if decoded == NULL or remember(self, raw) != OK:
+            PyMem_RawFree(decoded)
             return NO_MEMORY
-        mark = &self.keys[self.key_count]
-        mark.ptr = raw.ptr
-        mark.len = mark.decoded = <uint32_t>raw.len
-        if not escaped:
-            mark.first = lm_first8(raw.ptr, <size_t>raw.len)
-        elif self._remember_escaped(mark) != OK:
-            return NO_MEMORY
-        self.key_count += 1
+        mark = &self.keys[self.key_count - 1]
+        mark.decoded = <uint32_t>unescape(raw, decoded)
+        mark.first = lm_first8(decoded, mark.decoded)
+        mark.hash = lm_hash(decoded, mark.decoded)
+        PyMem_RawFree(decoded)
         return OK
 
-    cdef bint _grow(self) noexcept nogil:
+    cdef bint grow(self) noexcept nogil:
         cdef KeyMark* grown = <KeyMark*>PyMem_RawRealloc(self.keys, self.key_capacity * 2 * sizeof(KeyMark))
         if grown == NULL:
             return False
         self.keys = grown
         self.key_capacity *= 2
         return True
-
-    cdef Status _remember_escaped(self, KeyMark* mark) noexcept nogil:
-        """Notes what a key with escapes stands for."""
-        cdef uint8_t* decoded = <uint8_t*>PyMem_RawMalloc(<size_t>mark.len + 1)
-        if decoded == NULL:
-            return NO_MEMORY
-        mark.decoded = <uint32_t>unescape(span(mark.ptr, mark.len), decoded)
-        mark.first = lm_first8(decoded, mark.decoded)
-        mark.hash = lm_hash(decoded, mark.decoded)
-        PyMem_RawFree(decoded)
-        return OK
 
     cdef Status distinct(self, Py_ssize_t first) noexcept nogil:
         """Whether the keys from `first` on all differ; forgets them.
@@ -97,7 +84,7 @@ cdef class Walker:
         cdef Status status = OK
         if last - first > FEW_KEYS:
             status = self._distinct_many(first)
-        else:
+        elif last - first > 1:
             for i in range(first + 1, last):
                 for j in range(first, i):
                     if (self.keys[i].first == self.keys[j].first and self.keys[i].decoded == self.keys[j].decoded
@@ -174,7 +161,7 @@ cdef class Walker:
                 return BAD_JSON
             status = string(cursor, end, &key, &escaped)
             if status == OK:
-                status = self.remember(key, escaped)
+                status = self.remember_escaped(key) if escaped else remember(self, key)
             if status != OK:
                 return status
             at = after_space(cursor[0], end)

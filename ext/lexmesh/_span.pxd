@@ -12,6 +12,7 @@ cdef extern from "text.h" nogil:
     size_t lm_utf8_valid_prefix(const uint8_t* ptr, size_t length) noexcept
     int lm_utf8_begins(const uint8_t* ptr, size_t length) noexcept
     size_t lm_plain_prefix(const uint8_t* ptr, size_t length) noexcept
+    uint64_t lm_first8(const uint8_t* ptr, size_t length) noexcept
     bint lm_same_short(const uint8_t* a, const uint8_t* b, size_t length) noexcept
     uint64_t lm_hash(const uint8_t* ptr, size_t length) noexcept
 

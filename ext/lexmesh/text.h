@@ -246,12 +246,33 @@ static inline uint64_t lm_first8(const uint8_t *ptr, size_t length) {
 static inline int lm_same_short(const uint8_t *a, const uint8_t *b, size_t length) {
     uint64_t x[2], y[2];
     if (length < 8) return lm_first8(a, length) == lm_first8(b, length);
-    if (length > 16) return memcmp(a, b, length) == 0;
-    memcpy(x, a, 8);
-    memcpy(y, b, 8);
-    memcpy(x + 1, a + length - 8, 8);
-    memcpy(y + 1, b + length - 8, 8);
-    return x[0] == y[0] && x[1] == y[1];
+    if (length <= 16) {
+        memcpy(x, a, 8);
+        memcpy(y, b, 8);
+        memcpy(x + 1, a + length - 8, 8);
+        memcpy(y + 1, b + length - 8, 8);
+        return x[0] == y[0] && x[1] == y[1];
+    }
+#if defined(LM_SSE2)
+    if (length <= 32) {
+        __m128i first = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)a), _mm_loadu_si128((const __m128i *)b));
+        const uint8_t *p = a + length - 16, *q = b + length - 16;
+        __m128i last = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), _mm_loadu_si128((const __m128i *)q));
+        return _mm_movemask_epi8(_mm_and_si128(first, last)) == 0xFFFF;
+    }
+#endif
+    return memcmp(a, b, length) == 0;
+}
+
+/* Whether sixteen bytes begin with `length` bytes of sixteen others. */
+static inline int lm_begins16(const uint8_t *ptr, const uint8_t *expected, size_t length) {
+#if defined(LM_SSE2)
+    __m128i block = _mm_loadu_si128((const __m128i *)ptr);
+    __m128i same = _mm_cmpeq_epi8(block, _mm_loadu_si128((const __m128i *)expected));
+    return lm_ctz32(~(uint32_t)_mm_movemask_epi8(same)) >= length;
+#else
+    return length <= 16 && memcmp(ptr, expected, length) == 0;
+#endif
 }
 
 /* Folded multiply over 8-byte words, in the manner of wyhash (Wang Yi, public domain). */
