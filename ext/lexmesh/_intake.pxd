@@ -1,6 +1,5 @@
 """One pass over a message: decode, police, filters and transformers, police again, route, count."""
 
-cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from lexmesh._buffer cimport Buffer
@@ -46,29 +45,22 @@ cdef class Intake:
     cdef public Endpoint reply_endpoint # gets the replies to them
 
     cdef Ingress take(self, Span raw, Format format, Endpoint source, int64_t now) except? UNDECIDED
-    @cython.final
     cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED
-    @cython.final
     cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except? UNDECIDED
     cdef Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil
     cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except? UNDECIDED
-    @cython.final
     cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except -1
     cdef int _deny(self, Envelope* env, Subject* subject, Endpoint source) except -1
     cdef int _flag(self, Envelope* env, Subject* subject, Endpoint source) except -1
     cdef int _record(self, const Envelope* env, Endpoint source, str rule, str path, bint denied) except -1
-    @cython.final
     cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED
     cdef void _stamp(self, Envelope* env, Endpoint source, int64_t now) noexcept nogil
     cdef int _learn_name(self, Envelope* env, Endpoint source) except -1
-    @cython.final
     cdef bint _is_new(self, Envelope* env, Endpoint source) except -1
     cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except? UNDECIDED
     cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source,
                                    Scanner policed_by) except? UNDECIDED
-    @cython.final
     cdef Ingress _reached(self, Envelope* env, Subject* subject, Subject* came_as, Endpoint source,
                           StreamEvent event) except? UNDECIDED
-    @cython.final
     cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED
     cdef Py_ssize_t _offer(self, Endpoint endpoint, Subject* subject, Endpoint source, object event) except -1

@@ -76,7 +76,7 @@ cdef class Intake:
             return self._malformed(status, at, source)
         return self.admit(&env, source, now)
 
-    cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
+    cdef inline Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
         cdef Subject* subject = self.router.find(env.event_type)
         self.now = now
         if subject.reserved:    # spoken to this node, never routed and never counted as a message
@@ -89,7 +89,7 @@ cdef class Intake:
             return self._count(DENIED, subject, source)
         return self._admit_policed(env, subject, source, now)
 
-    cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except? UNDECIDED:
+    cdef inline Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except? UNDECIDED:
         cdef Ingress outcome
         if source.nameless and env.source_node.len:
             self._learn_name(env, source)
@@ -116,7 +116,7 @@ cdef class Intake:
         source.refused(NULL, <int>MALFORMED, reason, "")
         return self._count(MALFORMED, &self.router.unknown, source)
 
-    cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except -1:
+    cdef inline bint _police(self, Envelope* env, Subject* subject, Endpoint source) except -1:
         """Whether the policy lets a message pass; a refusal is counted by rule, recorded, and told to the source."""
         cdef bint allowed = self.scanner.allows(env, &self.verdict)
         if not allowed:
@@ -153,7 +153,7 @@ cdef class Intake:
         self.auditor(self.now, source, id, node, subject, rule, path, denied, env.depth if env != NULL else 0)
         return 0
 
-    cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
+    cdef inline Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
         """Why an allowed message does not go on: expired, looped or duplicate; ROUTED when it does."""
         if env.has & HAS_TTL and (env.ttl_ms == 0 or (env.has & HAS_TIMESTAMP
                                                       and now - <int64_t>env.ttl_ms >= env.timestamp)):
@@ -164,7 +164,7 @@ cdef class Intake:
             return DUPLICATE
         return ROUTED
 
-    cdef bint _is_new(self, Envelope* env, Endpoint source) except -1:
+    cdef inline bint _is_new(self, Envelope* env, Endpoint source) except -1:
         cdef Window window = source.window
         if window is None or not is_window_of(window, env.source_node, env.epoch):
             window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else source.number)
@@ -276,7 +276,7 @@ cdef class Intake:
 
     # -- routing -------------------------------------------------------------------------------------------------
 
-    cdef Ingress _reached(self, Envelope* env, Subject* subject, Subject* came_as, Endpoint source,
+    cdef inline Ingress _reached(self, Envelope* env, Subject* subject, Subject* came_as, Endpoint source,
                           StreamEvent event) except? UNDECIDED:
         """Routes a message, of which a transformer may have changed the subject that it came with.
 
@@ -289,7 +289,7 @@ cdef class Intake:
         came_as.tally.ingress[<int>ROUTED] -= 1
         return self._count(UNROUTABLE, came_as, source)
 
-    cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED:
+    cdef inline Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED:
         """Offers a message to its recipients: links first, which copy it, then handlers, which may publish.
 
         Nothing of `env`, of the decoder or of the relay is touched after the first handler ran: a handler that
@@ -303,7 +303,10 @@ cdef class Intake:
         cdef bint handled = False
         start_relay(&self.relay, env)
         env.depth += 1
-        route = self.router.route(subject, env.event_type)
+        if subject.generation == self.router.generation:
+            route = <list>subject.route
+        else:
+            route = self.router.route(subject, env.event_type)
         if env.target_node.len == 0:
             for i in range(PyList_GET_SIZE(route)):
                 endpoint = <Endpoint>PyList_GET_ITEM(route, i)  # without a look at its type: routes hold nothing else

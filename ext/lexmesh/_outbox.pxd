@@ -5,7 +5,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from picows.picows cimport WSTransport
 
 from lexmesh._framer cimport Framer
-from lexmesh._router cimport Subject
+from lexmesh._relay cimport Copies, Relay
+from lexmesh._router cimport Endpoint, Subject
 
 cdef enum Overflow:
     DISCONNECT = 0
@@ -29,6 +30,9 @@ cdef class Outbox(Framer):
 
     cdef inline void hold(self) noexcept
     cdef int let_go(self) except -1
+    cdef int _deliver_first(self, Relay* relay, Subject* subject, Endpoint source) except -1
+    cdef int _shared(self, Subject* subject, uint32_t size) except -1
+    cdef int _deliver_apart(self, const Copies* copies, Subject* subject, Endpoint source) except -1
     cdef int _send_run(self) except -1
     cdef inline int _waits(self) except -1
     cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except -1

@@ -21,7 +21,7 @@ from lexmesh._framer cimport Framer
 from lexmesh._ledger cimport Drop
 from lexmesh._pipeline cimport Core
 from lexmesh._relay cimport (
-    GAP, Copies, Relay, Run, end_run, extend, framed, next_part, trim_relay, unframed, written,
+    GAP, Copies, Relay, Run, end_run, extend, framed, next_part, trim_relay, unframed, write_copy,
 )
 from lexmesh._router cimport Endpoint, Subject
 from lexmesh._sender cimport Sender
@@ -88,15 +88,31 @@ cdef class Outbox(Framer):
 
     cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1:
         cdef Copies* copies = &relay.copies[<int>self.format]
-        if not written(relay, self.format):
-            raise MemoryError
-        if self.out.len == 0 and not (self.stuck or self.masked) and extend(&self.run, copies):
-            if not counted(self, subject, <uint32_t>framed(copies).len):
-                self._record(subject, <uint32_t>framed(copies).len, True)
-            self._waits()
-            if self.run.end - self.run.start > FLUSH_BYTES:
-                self.flush()
+        if not copies.written:
+            return self._deliver_first(relay, subject, source)
+        if self.out.len or self.stuck or self.masked or not extend(&self.run, copies):
+            return self._deliver_apart(copies, subject, source)
+        if (self.scheduled and self.run.end - self.run.start <= FLUSH_BYTES
+                and counted(self, subject, <uint32_t>framed(copies).len)):
             return 0
+        return self._shared(subject, <uint32_t>framed(copies).len)
+
+    cdef int _deliver_first(self, Relay* relay, Subject* subject, Endpoint source) except -1:
+        """deliver for the first that wants a message in its format."""
+        if not write_copy(relay, self.format):
+            raise MemoryError
+        return self.deliver(relay, subject, source, None)
+
+    cdef int _shared(self, Subject* subject, uint32_t size) except -1:
+        """Counts a message that is held in common with others, and sees to it that it leaves."""
+        self._record(subject, size, True)
+        self._waits()
+        if self.run.end - self.run.start > FLUSH_BYTES:
+            self.flush()
+        return 0
+
+    cdef int _deliver_apart(self, const Copies* copies, Subject* subject, Endpoint source) except -1:
+        """Takes a message that is not held in common with others."""
         if self.stuck and not self._make_room(framed(copies).len, subject):
             return 0
         if self.masked:

@@ -50,11 +50,6 @@ cdef void trim_relay(Relay* relay) noexcept nogil
 cdef void release_relay(Relay* relay) noexcept nogil
 
 
-cdef inline bint written(Relay* relay, Format format) noexcept nogil:
-    """Sees to it that the message is there in a format. False when memory is out."""
-    return relay.copies[<int>format].written or write_copy(relay, format)
-
-
 cdef inline Span framed(const Copies* copies) noexcept nogil:
     """The last message as a server sends it: a text frame, or an element of a Batch. Valid until the next message."""
     return Span(copies.buffer.ptr + copies.start, copies.buffer.len - copies.start)
