@@ -9,7 +9,7 @@ import os
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from lexmesh._json_text cimport after_space, number, plain_string, skip_space, string, unescape
 from lexmesh._span cimport BAD_JSON, DUPLICATE_KEY, NO_MEMORY, OK, TOO_DEEP, TRAILING, TRUNCATED
@@ -18,6 +18,7 @@ from lexmesh._status cimport malformed
 
 cdef extern from "text.h" nogil:
     void lm_set_hash_key(uint64_t key) noexcept
+    bint lm_begins16(const uint8_t* ptr, const uint8_t* expected, size_t length) noexcept
 
 cdef enum:
     FEW_KEYS = 8          # up to here comparing all pairs of hashes beats filling a table
@@ -144,8 +145,9 @@ cdef class Walker:
     cdef Status _object(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil:
         cdef Py_ssize_t first = self.key_count
         cdef const uint8_t* at = cursor[0] + 1
-        cdef Span key
-        cdef bint escaped
+        cdef bint expected = depth == 1     # all keys so far are those of the last object, in their places
+        cdef int index = 0
+        cdef Span text
         cdef Status status
         if depth > MAX_NESTING:
             return TOO_DEEP
@@ -154,22 +156,20 @@ cdef class Walker:
             cursor[0] = at + 1
             return OK
         while True:
-            cursor[0] = at
-            if at >= end:
-                return TRUNCATED
-            if at[0] != c'"':
-                return BAD_JSON
-            status = string(cursor, end, &key, &escaped)
-            if status == OK:
-                status = self.remember_escaped(key) if escaped else remember(self, key)
-            if status != OK:
-                return status
-            at = after_space(cursor[0], end)
-            if at >= end or at[0] != c':':
+            if expected and index < self.known and end - at >= 16 and lm_begins16(
+                    at, self.expected[index].text, self.expected[index].len):
+                self.expected[index].at = at
+                cursor[0] = after_space(at + self.expected[index].len, end)
+            else:
                 cursor[0] = at
-                return TRUNCATED if at >= end else BAD_JSON
-            cursor[0] = after_space(at + 1, end)
-            if not (cursor[0] < end and cursor[0][0] == c'"' and plain_string(cursor, end, &key)):
+                status = self._recall(index) if expected else OK
+                if status == OK:
+                    status = self._key(cursor, end, index, depth == 1)
+                if status != OK:
+                    return status
+                expected = False
+            index += 1
+            if not (cursor[0] < end and cursor[0][0] == c'"' and plain_string(cursor, end, &text)):
                 status = self.value(cursor, end, depth)
                 if status != OK:
                     return status
@@ -179,8 +179,50 @@ cdef class Walker:
                 return TRUNCATED if at >= end else BAD_JSON
             if at[0] == c'}':
                 cursor[0] = at + 1
-                return self.distinct(first)
+                return OK if expected else self._all_distinct(first, depth == 1)
             at = after_space(at + 1, end)
+
+    cdef Status _key(self, const uint8_t** cursor, const uint8_t* end, int index, bint learns) noexcept nogil:
+        """Reads `"key": ` and notes the key; `learns`: the next object is expected to have it in this place."""
+        cdef const uint8_t* at = cursor[0]
+        cdef Span key
+        cdef bint escaped
+        cdef Status status
+        if at >= end:
+            return TRUNCATED
+        if at[0] != c'"':
+            return BAD_JSON
+        status = string(cursor, end, &key, &escaped)
+        if status == OK:
+            status = self.remember_escaped(key) if escaped else remember(self, key)
+        if status != OK:
+            return status
+        cursor[0] = after_space(cursor[0], end)
+        if cursor[0] >= end or cursor[0][0] != c':':
+            return TRUNCATED if cursor[0] >= end else BAD_JSON
+        cursor[0] = after_space(cursor[0] + 1, end)
+        if learns and index == self.learned < MAX_EXPECTED and not escaped and cursor[0] - at <= 16:
+            memcpy(self.expected[index].text, at, <size_t>(cursor[0] - at))
+            self.expected[index].len = <uint8_t>(cursor[0] - at)
+            self.expected[index].key_len = <uint8_t>key.len
+            self.learned = index + 1
+        return OK
+
+    cdef Status _recall(self, int count) noexcept nogil:
+        """Notes the keys read so far, which were as expected: another one follows."""
+        cdef int i
+        self.known = self.learned = count
+        for i in range(count):
+            if remember(self, span(self.expected[i].at + 1, self.expected[i].key_len)) != OK:
+                return NO_MEMORY
+        return OK
+
+    cdef Status _all_distinct(self, Py_ssize_t first, bint learns) noexcept nogil:
+        """distinct; what was learned of this object's keys is known to be distinct only then."""
+        cdef Status status = self.distinct(first)
+        if status == OK and learns:
+            self.known = self.learned
+        return status
 
     cdef Status _array(self, const uint8_t** cursor, const uint8_t* end, int depth) noexcept nogil:
         cdef Status status
