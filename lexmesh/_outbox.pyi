@@ -2,12 +2,12 @@ from typing import Any, Final
 
 from picows import WSTransport
 
+from lexmesh._framer import Framer
 from lexmesh._pipeline import Core
-from lexmesh._sender import Sender
 
 OVERFLOW_POLICIES: Final[tuple[str, ...]]
 
-class Outbox(Sender):
+class Outbox(Framer):
     owner: Any
     congested: bool
     def __init__(self, core: Core, owner: object, overflow: str, limit: int, age_limit: int) -> None: ...

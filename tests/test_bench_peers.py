@@ -22,7 +22,7 @@ BENCH = Path(__file__).resolve().parent.parent / "bench"
 PACKAGES = os.pathsep.join([str(BENCH), str(Path(lexmesh.__file__).parents[1])])
 MISSING = 2
 INTERRUPTED = 130
-RELAYED = {"lexmesh", "lexmesh proto", "lexmesh proto x64", "nats-server", "redis-server"}
+RELAYED = {"bare relay", "lexmesh", "lexmesh proto", "lexmesh proto x64", "nats-server", "redis-server"}
 
 
 def command(*options: str, **env: str) -> dict[str, Any]:

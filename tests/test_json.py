@@ -2,6 +2,7 @@
 
 import json
 import locale
+import random
 import time
 from collections.abc import Callable, Iterator
 
@@ -317,3 +318,25 @@ def test_the_locale_does_not_change_what_a_number_is() -> None:
     as_data(b"1.5e2")
     with pytest.raises(MalformedError, match="binary64"):
         strict_json(b"1.5e400")
+
+
+def test_what_one_object_had_hides_no_duplicate_of_the_next() -> None:
+    """The walker expects the keys of the last object in their places."""
+    draw = random.Random(11)
+    plain = ("a", "b", "", "celsius", "a key of many bytes", "ab")
+    escaped = {"a": '"\\u0061"', "celsius": '"c\\u0065lsius"'}
+    kinds = [[draw.choice(plain) for _ in range(draw.randrange(12))] for _ in range(20)]
+    kinds += [["a", "b", "celsius"], ["a", "celsius"], ["a", "celsius", "celsius"], ["a", "b", "celsius", "a"]] * 20
+    for _ in range(20_000):
+        keys = draw.choice(kinds)
+        keys = keys[: draw.randrange(len(keys) + 1)]
+        colon = draw.choice((":", ":", ":", ":", ": ", " : "))
+        value = draw.choice(("1", '"x"', "{}", '{"a":1}', "[2]"))
+        spelt = [escaped.get(key, f'"{key}"') if draw.random() < 0.05 else f'"{key}"' for key in keys]
+        members = (key + colon + value for key in spelt)
+        text = "{" + draw.choice((",", ", ")).join(members) + "}"
+        if len(set(keys)) == len(keys):
+            strict_json(text.encode())
+        else:
+            with pytest.raises(MalformedError):
+                strict_json(text.encode())

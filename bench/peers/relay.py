@@ -1,10 +1,13 @@
 """Relaying: the server's CPU time for each 200-byte message, from one publisher to its subscribers."""
 
+import statistics
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
-from . import lexmesh, nats, redis
+from . import bare, lexmesh, nats, redis
 from .figures import Row, Target
 from .generator import Generator
 from .lane import Lane, closing_all
@@ -15,6 +18,7 @@ FANOUT = 8
 BATCH = 64
 PEERS = ("nats-server", "redis-server")
 FRAMES, FRAMES_PROTO, BATCHES = "lexmesh", "lexmesh proto", f"lexmesh proto x{BATCH}"
+BARE = "bare relay"
 
 Contender = tuple[ServerProcess, Callable[[int, int], Lane]]
 """A server, and what opens a lane on its port for so many subscribers."""
@@ -22,7 +26,7 @@ Contender = tuple[ServerProcess, Callable[[int, int], Lane]]
 
 @contextmanager
 def contenders() -> Iterator[dict[str, Contender]]:
-    """All servers, running; a gateway for each way of ours, as all publish on one subject."""
+    """All servers, running, and a bare relay; a gateway for each way of ours, as all publish on one subject."""
     ways: dict[str, tuple[Callable[[], ServerProcess], Callable[[int, int], Lane]]] = {
         FRAMES: (lexmesh.start, lexmesh.open_json_lane),
         "nats-server": (nats.start, nats.open_lane),
@@ -31,6 +35,8 @@ def contenders() -> Iterator[dict[str, Contender]]:
         BATCHES: (lexmesh.start, partial(lexmesh.open_proto_lane, batch=BATCH)),
     }
     with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lexmesh-bench-")))
+        ways[BARE] = partial(bare.start, directory), bare.open_lane
         yield {name: (stack.enter_context(start()), open_lane) for name, (start, open_lane) in ways.items()}
 
 
@@ -47,13 +53,13 @@ def measure(generator: Generator, plan: Plan) -> list[Row]:
             unit,
             one,
             [Target("at most", 1 / 4, PEERS, FRAMES), Target("at most", 1 / 4, PEERS, FRAMES_PROTO)],
-            "lexmesh: one JSON event a text frame; lexmesh proto: a binary frame for each event",
+            f"lexmesh: one JSON event a text frame; lexmesh proto: a binary frame for each event; {kernels_part(one)}",
         ),
         Row(
             "relay",
             f"relay 200 B, 1 → 1, {BATCH} events a batch",
             unit,
-            {name: one[name] for name in (BATCHES, *PEERS)},
+            {name: one[name] for name in (BATCHES, *PEERS, BARE)},
             [Target("at most", 1 / 6, PEERS, BATCHES)],
             f"lexmesh: {BATCH} events a binary frame; the others, in the same run, have one command a message",
         ),
@@ -63,8 +69,14 @@ def measure(generator: Generator, plan: Plan) -> list[Row]:
             unit,
             many,
             [Target("at most", 1 / 5, PEERS, ours) for ours in (FRAMES, FRAMES_PROTO, BATCHES)],
+            kernels_part(many),
         ),
     ]
+
+
+def kernels_part(samples: dict[str, list[float]]) -> str:
+    """What no relay can do without."""
+    return f"a relay that looks at nothing takes {statistics.median(samples[BARE]):.0f}"
 
 
 def relayed(

@@ -25,3 +25,16 @@ cdef class Backlog(Endpoint):
     cdef void _settle(self, Py_ssize_t count) noexcept
     cdef void _trim_records(self) noexcept
     cdef void _drop_records(self, Py_ssize_t keep, Drop reason) noexcept
+
+
+cdef inline bint counted(Backlog backlog, Subject* subject, uint32_t size) noexcept:
+    """Adds a message to the last record, if that is of its subject and need not be kept apart; False if not."""
+    cdef Record* last
+    if backlog.record_count <= backlog.riding or backlog.keeps_frames:
+        return False
+    last = &backlog.records[backlog.record_first + backlog.record_count - 1]
+    if last.subject != subject:
+        return False
+    last.count += 1
+    last.size += size
+    return True

@@ -18,14 +18,9 @@ cdef class Backlog(Endpoint):
     cdef int _record(self, Subject* subject, uint32_t size, bint starts_frame) except -1:
         """Notes what was queued. Neighbours of one subject share a record where no overflow policy needs them apart."""
         cdef Py_ssize_t end = self.record_first + self.record_count
-        cdef Record* last
         cdef Record* grown
-        if self.record_count > self.riding and not self.keeps_frames:
-            last = &self.records[end - 1]
-            if last.subject == subject:
-                last.count += 1
-                last.size += size
-                return 0
+        if counted(self, subject, size):
+            return 0
         if end == self.record_capacity:
             if self.record_first > self.record_count:
                 memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))

@@ -8,10 +8,14 @@ from lexmesh._span cimport (
     REPEATED_FIELD, TOO_DEEP, TRUNCATED, UNKNOWN_FIELD, Span, Status, get_varint, is_literal, is_utf8, span,
 )
 
+cdef extern from "text.h" nogil:
+    bint lm_is_short_ascii(const uint8_t* ptr, size_t length) noexcept
+
 cdef enum:
     VARINT = 0          # wire types (protobuf encoding guide)
     LENGTH = 2
     NUMBERS = 0xFA0     # the fields that are varints: 5 and 7 to 11, bit n for field n
+    SINGULAR = 0x3FBE   # all but 6, the metadata
     MAX_HEAD = 5        # bytes of a tag or a length; protobuf's own parsers read no more
 
 
@@ -38,12 +42,23 @@ cdef inline Status proto_number(Envelope* env, uint32_t number, uint64_t value, 
 
 cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor) noexcept nogil:
     cdef const uint8_t* end = env.raw.ptr + env.raw.len
+    cdef const uint8_t* at = cursor[0]
     cdef uint64_t tag, value
     cdef Py_ssize_t step
     cdef uint32_t number
     cdef Status status
-    while cursor[0] < end:
-        step = get_varint(cursor[0], end, &tag)
+    while at < end:
+        cursor[0] = at
+        number = at[0] >> 3
+        if is_short_field(at, end) and not env.has & SINGULAR & (1u << number):
+            env.has |= 1u << number
+            status = proto_bytes(scratch, env, number, span(at + 2, at[1]))
+            at += 2 + at[1]
+            if status != OK:
+                cursor[0] = at
+                return status
+            continue
+        step = get_varint(at, end, &tag)
         if step == 0 or step > MAX_HEAD:
             return BAD_VARINT
         number = <uint32_t>(tag >> 3)
@@ -51,26 +66,30 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
             return BAD_TAG
         if number > 13:
             return UNKNOWN_FIELD
-        if number != 6 and env.has & (1u << number):
+        if env.has & SINGULAR & (1u << number):
             return REPEATED_FIELD
         if <int>(tag & 7) != (<int>VARINT if NUMBERS >> number & 1 else <int>LENGTH):
             return BAD_WIRE_TYPE
         env.has |= 1u << number
-        cursor[0] += step
-        step = get_varint(cursor[0], end, &value)
-        if step == 0 or (step > MAX_HEAD and <int>(tag & 7) == LENGTH):
+        cursor[0] = at = at + step
+        step = get_varint(at, end, &value)
+        if step == 0:
             return BAD_VARINT
-        if (tag & 7) == VARINT:
-            status = proto_number(env, number, value, cursor[0], step)
-            cursor[0] += step
+        at += step
+        if NUMBERS >> number & 1:
+            status = proto_number(env, number, value, at - step, step)
+        elif step > MAX_HEAD:
+            return BAD_VARINT
+        elif value > <uint64_t>(end - at):
+            cursor[0] = at
+            return TRUNCATED
         else:
-            cursor[0] += step
-            if value > <uint64_t>(end - cursor[0]):
-                return TRUNCATED
-            status = proto_bytes(scratch, env, number, span(cursor[0], <Py_ssize_t>value))
-            cursor[0] += <Py_ssize_t>value
+            status = proto_bytes(scratch, env, number, span(at, <Py_ssize_t>value))
+            at += <Py_ssize_t>value
         if status != OK:
+            cursor[0] = at
             return status
+    cursor[0] = at
     if env.metadata_count > 1:
         status = scratch.walker.distinct(0)
         if status != OK:
@@ -78,13 +97,27 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
     return classify_payload(scratch, env)
 
 
-cdef Status proto_bytes(Scratch scratch, Envelope* env, uint32_t number, Span value) noexcept nogil:
+cdef inline bint short_tag(uint8_t tag) noexcept nogil:
+    """Whether a byte is the tag of field 1, 2, 3, 4 or 6, which hold bytes."""
+    return (1ull << 0x0A | 1ull << 0x12 | 1ull << 0x1A | 1ull << 0x22 | 1ull << 0x32) >> tag & 1
+
+
+cdef inline bint is_short_field(const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """Whether a field of bytes is there whole, with a tag and a length of one byte each, as most are."""
+    return at[0] < 64 and short_tag(at[0]) and end - at >= 2 and at[1] < 0x80 and end - at - 2 >= at[1]
+
+
+cdef inline bint is_text(Span value) noexcept nogil:
+    return lm_is_short_ascii(value.ptr, <size_t>value.len) or is_utf8(value)
+
+
+cdef inline Status proto_bytes(Scratch scratch, Envelope* env, uint32_t number, Span value) noexcept nogil:
     if number == 4:
         env.payload = value
         return OK
     if number == 6:
         return proto_pair(scratch, env, value)
-    if not is_utf8(value):
+    if not is_text(value):
         return BAD_UTF8
     if number == 1:
         env.source_node = value
@@ -108,6 +141,13 @@ cdef Status proto_pair(Scratch scratch, Envelope* env, Span entry) noexcept nogi
     cdef uint64_t tag, length
     cdef Py_ssize_t step
     cdef int which
+    if is_short_field(at, end) and at[0] == 0x0A and is_short_field(at + 2 + at[1], end):
+        fields[0] = span(at + 2, at[1])
+        at += 2 + at[1]
+        fields[1] = span(at + 2, at[1])
+        if at[0] == 0x12 and at + 2 + at[1] == end:     # key and value, as most are written
+            return scratch.add_pair(env, fields[0], fields[1]) if is_text(fields[0]) and is_text(fields[1]) else BAD_UTF8
+        at = entry.ptr
     fields[0] = fields[1] = span(at, 0)
     seen[0] = seen[1] = False
     while at < end:
@@ -128,7 +168,7 @@ cdef Status proto_pair(Scratch scratch, Envelope* env, Span entry) noexcept nogi
         if length > <uint64_t>(end - at):
             return TRUNCATED
         fields[which] = span(at, <Py_ssize_t>length)
-        if not is_utf8(fields[which]):
+        if not is_text(fields[which]):
             return BAD_UTF8
         at += <Py_ssize_t>length
     return scratch.add_pair(env, fields[0], fields[1])

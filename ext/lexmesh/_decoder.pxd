@@ -8,3 +8,4 @@ cdef class Decoder(Scratch):
     """Finds the fields of one message at a time; owns the scratch that an Envelope may point into."""
 
     cdef Status decode(self, Span raw, Format format, Envelope* env, Py_ssize_t* error_at) noexcept nogil
+    cdef inline Status _known_names(self, Envelope* env) noexcept nogil

@@ -1,11 +1,12 @@
 """Decodes one message, JSON or protobuf, into an Envelope of spans, without making a Python object."""
 
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
 from lexmesh._decode_json cimport decode_json
 from lexmesh._decode_proto cimport decode_proto
-from lexmesh._envelope cimport JSON, Envelope, Format, Scratch, check_names, clear
-from lexmesh._span cimport OK, Span, Status
+from lexmesh._envelope cimport JSON, MAX_PREFIX, Envelope, Format, Scratch, check_lengths, check_names, clear
+from lexmesh._span cimport OK, Span, Status, same_name, span
 
 
 cdef class Decoder(Scratch):
@@ -24,4 +25,15 @@ cdef class Decoder(Scratch):
         env.metadata = self.pairs
         if status != OK:
             return status
-        return check_names(env)
+        return self._known_names(env)
+
+    cdef inline Status _known_names(self, Envelope* env) noexcept nogil:
+        """check_names, which need not read again a subject that the last message had."""
+        cdef Status status
+        if self.subject_len and same_name(env.event_type, span(self.subject, self.subject_len)):
+            return check_lengths(env)
+        status = check_names(env)
+        if status == OK and env.event_type.len <= MAX_PREFIX:
+            memcpy(self.subject, env.event_type.ptr, <size_t>env.event_type.len)
+            self.subject_len = env.event_type.len
+        return status

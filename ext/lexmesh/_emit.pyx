@@ -144,11 +144,14 @@ cdef uint8_t* put_decimal(uint8_t* at, uint64_t value) noexcept nogil:
                               "8081828384858687888990919293949596979899")
     cdef uint8_t digits[20]
     cdef int first = 20
+    if value < 10:
+        at[0] = <uint8_t>(c'0' + value)
+        return at + 1
     while value >= 10:
         first -= 2
         memcpy(digits + first, pairs + 2 * (value % 100), 2)
         value //= 100
-    if value or first == 20:
+    if value:
         first -= 1
         digits[first] = <uint8_t>(c'0' + value)
     memcpy(at, digits + first, <size_t>(20 - first))

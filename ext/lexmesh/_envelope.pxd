@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from lexmesh._json cimport Walker
 from lexmesh._json_text cimport plain_string
-from lexmesh._span cimport OK, Span, Status, span
+from lexmesh._span cimport OK, OUT_OF_RANGE, Span, Status, span
 
 cdef enum Format:
     JSON = 0        # one JSON object, subprotocol lexmesh.v1.json
@@ -34,7 +34,8 @@ cdef enum PayloadKind:
 cdef enum:
     MAX_NAME = 255      # bytes of a node name, a subject or a content type
     MAX_REPLY_TO = 512  # bytes of a printed id with the longest name
-    MAX_PREFIX = 64     # bytes of an id up to its number that are remembered
+    MAX_MEMBERS = 8     # members of an envelope whose keys are remembered
+    MAX_PREFIX = 64     # bytes of an id up to its number, and of a subject, that are remembered
 
 
 cdef struct Pair:
@@ -68,6 +69,13 @@ cdef struct Envelope:
     Py_ssize_t depth_len
 
 
+cdef struct Member:
+    # What stood before a value in the last message: `"key":` and the space around its parts.
+    uint8_t text[16]
+    uint8_t len         # more than 16: nothing
+    uint32_t field
+
+
 cdef class Scratch:
     """What a decoder writes: unescaped strings and the list of metadata pairs; reused for every message."""
 
@@ -79,6 +87,9 @@ cdef class Scratch:
     cdef uint8_t prefix[MAX_PREFIX]     # of the last id, `source:epoch:`: the next one mostly has the same
     cdef Py_ssize_t prefix_len, prefix_source_len
     cdef uint64_t prefix_epoch
+    cdef Member members[MAX_MEMBERS]    # in their order: the next message of a kind has the same
+    cdef uint8_t subject[MAX_PREFIX]    # of the last message, if it is not longer
+    cdef Py_ssize_t subject_len
 
     cdef Status add_pair(self, Envelope* env, Span key, Span value) noexcept nogil
     cdef Status unescaped_string(self, const uint8_t** cursor, const uint8_t* end, Span* out) noexcept nogil
@@ -107,6 +118,15 @@ cdef bint decimal(const uint8_t* ptr, Py_ssize_t length, uint64_t* value) noexce
 cdef bint parse_id(Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil
 cdef bint is_subject(Span text) noexcept nogil
 cdef Status check_names(const Envelope* env) noexcept nogil
+
+
+cdef inline Status check_lengths(const Envelope* env) noexcept nogil:
+    """Whether names are as long as they may be; a subject's length is is_subject's to check."""
+    if env.source_node.len > MAX_NAME or env.target_node.len > MAX_NAME:
+        return OUT_OF_RANGE
+    if env.content_type.len > MAX_NAME or env.reply_to.len > MAX_REPLY_TO:
+        return OUT_OF_RANGE
+    return OK
 
 
 cdef inline bint within(Span s, const uint8_t* ptr, Py_ssize_t length) noexcept nogil:

@@ -2,11 +2,11 @@
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
-from lexmesh._json cimport KeyMark, Walker
+from lexmesh._json cimport KeyMark, Walker, remember
 from lexmesh._json_text cimport any_string, unescape
-from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, OUT_OF_RANGE, Span, Status, span
+from lexmesh._span cimport BAD_SUBJECT, NO_MEMORY, NO_TYPE, OK, Span, Status, lm_same_short, span
 
 
 cdef extern from "text.h" nogil:
@@ -39,17 +39,19 @@ cdef bint decimal(const uint8_t* ptr, Py_ssize_t length, uint64_t* value) noexce
     """Reads a canonical decimal (no sign, no leading zero) that fits 64 bits."""
     cdef uint64_t result = 0
     cdef uint64_t digit, eight
-    cdef Py_ssize_t i = 0
+    cdef const uint8_t* at = ptr
+    cdef const uint8_t* end = ptr + length
     if length < 1 or length > 20 or (length > 1 and ptr[0] == c'0'):
         return False
-    while i + 8 <= length and lm_eight_digits(ptr + i, &eight):
+    while end - at >= 8 and lm_eight_digits(at, &eight):
         result = result * 100000000 + eight
-        i += 8
-    for i in range(i, length):
-        digit = <uint64_t>ptr[i] - c'0'
+        at += 8
+    while at < end:
+        digit = <uint64_t>at[0] - c'0'
         if digit > 9 or (length == 20 and result > (<uint64_t>-1 - digit) // 10):
             return False
         result = result * 10 + digit
+        at += 1
     value[0] = result
     return True
 
@@ -76,11 +78,7 @@ cdef Status check_names(const Envelope* env) noexcept nogil:
         return NO_TYPE
     if not is_subject(env.event_type):
         return BAD_SUBJECT
-    if env.source_node.len > MAX_NAME or env.target_node.len > MAX_NAME:
-        return OUT_OF_RANGE
-    if env.content_type.len > MAX_NAME or env.reply_to.len > MAX_REPLY_TO:
-        return OUT_OF_RANGE
-    return OK
+    return check_lengths(env)
 
 
 cdef class Scratch:
@@ -90,6 +88,8 @@ cdef class Scratch:
         self.pairs = <Pair*>PyMem_RawMalloc(self.pair_capacity * sizeof(Pair))
         if self.pairs == NULL:
             raise MemoryError
+        for i in range(MAX_MEMBERS):
+            self.members[i].len = 255
 
     def __dealloc__(self):
         PyMem_RawFree(self.pairs)
@@ -103,7 +103,7 @@ cdef class Scratch:
 
     cdef Status add_pair(self, Envelope* env, Span key, Span value) noexcept nogil:
         cdef Pair* grown
-        cdef Status status = self.walker.remember(key, False)
+        cdef Status status = remember(self.walker, key)
         if status != OK:
             return status
         if env.metadata_count == self.pair_capacity:
@@ -134,7 +134,7 @@ cdef class Scratch:
     cdef bint split_id(self, Span text, Span* source, uint64_t* epoch, uint64_t* seq) noexcept nogil:
         """parse_id, which need not read again what this id shares with the last one: source and epoch."""
         cdef Py_ssize_t length = self.prefix_len
-        if 0 < length < text.len and memcmp(text.ptr, self.prefix, <size_t>length) == 0 and decimal(
+        if 0 < length < text.len and lm_same_short(text.ptr, self.prefix, <size_t>length) and decimal(
                 text.ptr + length, text.len - length, seq):
             source[0] = span(text.ptr, self.prefix_source_len)
             epoch[0] = self.prefix_epoch

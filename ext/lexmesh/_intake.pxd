@@ -60,6 +60,7 @@ cdef class Intake:
     cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except? UNDECIDED
     cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source,
                                    Scanner policed_by) except? UNDECIDED
-    cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED
+    cdef Ingress _reached(self, Envelope* env, Subject* subject, Subject* came_as, Endpoint source,
+                          StreamEvent event) except? UNDECIDED
     cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED
     cdef Py_ssize_t _offer(self, Endpoint endpoint, Subject* subject, Endpoint source, object event) except -1

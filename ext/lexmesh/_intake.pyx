@@ -3,6 +3,7 @@
 from lexmesh._ledger import INGRESS_NAMES
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -14,11 +15,11 @@ from lexmesh._envelope cimport Envelope, Format
 from lexmesh._ledger cimport DENIED, DUPLICATE, EXPIRED, FILTERED, LOOPED, MALFORMED, ROUTED, UNDECIDED, UNROUTABLE
 from lexmesh._ledger cimport Ingress
 from lexmesh._nsr cimport Scanner
-from lexmesh._relay cimport Relay, release_relay, start_relay
+from lexmesh._relay cimport Relay, init_relay, release_relay, start_relay
 from lexmesh._router cimport Endpoint, Router, Subject
 from lexmesh._span cimport OK, TOO_BIG, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
-from lexmesh._window cimport Windows
+from lexmesh._window cimport Window, Windows, add_number, is_window_of
 
 
 cdef inline Span bytes_span(bytes data):
@@ -54,7 +55,7 @@ cdef class Intake:
         self.origin = Endpoint()
         self.origin.epoch = epoch
         self.origin.name = node_id
-        memset(&self.relay, 0, sizeof(Relay))
+        init_relay(&self.relay)
         memset(&self.own, 0, sizeof(Buffer))
 
     def __dealloc__(self):
@@ -75,7 +76,7 @@ cdef class Intake:
             return self._malformed(status, at, source)
         return self.admit(&env, source, now)
 
-    cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
+    cdef inline Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
         cdef Subject* subject = self.router.find(env.event_type)
         self.now = now
         if subject.reserved:    # spoken to this node, never routed and never counted as a message
@@ -88,7 +89,7 @@ cdef class Intake:
             return self._count(DENIED, subject, source)
         return self._admit_policed(env, subject, source, now)
 
-    cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except? UNDECIDED:
+    cdef inline Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except? UNDECIDED:
         cdef Ingress outcome
         if source.nameless and env.source_node.len:
             self._learn_name(env, source)
@@ -99,7 +100,7 @@ cdef class Intake:
         self._stamp(env, source, now)
         if self.middleware is not None and not is_literal(env.event_type, "system_error", 12):
             return self._through_middleware(env, subject, source)
-        return self._count(self._reached(env, subject, source, None), subject, source)
+        return self._reached(env, subject, subject, source, None)
 
     cdef inline Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil:
         if outcome != UNDECIDED:
@@ -115,7 +116,7 @@ cdef class Intake:
         source.refused(NULL, <int>MALFORMED, reason, "")
         return self._count(MALFORMED, &self.router.unknown, source)
 
-    cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except -1:
+    cdef inline bint _police(self, Envelope* env, Subject* subject, Endpoint source) except -1:
         """Whether the policy lets a message pass; a refusal is counted by rule, recorded, and told to the source."""
         cdef bint allowed = self.scanner.allows(env, &self.verdict)
         if not allowed:
@@ -152,7 +153,7 @@ cdef class Intake:
         self.auditor(self.now, source, id, node, subject, rule, path, denied, env.depth if env != NULL else 0)
         return 0
 
-    cdef Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
+    cdef inline Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
         """Why an allowed message does not go on: expired, looped or duplicate; ROUTED when it does."""
         if env.has & HAS_TTL and (env.ttl_ms == 0 or (env.has & HAS_TIMESTAMP
                                                       and now - <int64_t>env.ttl_ms >= env.timestamp)):
@@ -163,10 +164,12 @@ cdef class Intake:
             return DUPLICATE
         return ROUTED
 
-    cdef bint _is_new(self, Envelope* env, Endpoint source) except -1:
-        if source.window is None or not source.window.is_of(env.source_node, env.epoch):
-            source.window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else source.number)
-        return source.window.add(env.seq)
+    cdef inline bint _is_new(self, Envelope* env, Endpoint source) except -1:
+        cdef Window window = source.window
+        if window is None or not is_window_of(window, env.source_node, env.epoch):
+            window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else source.number)
+            source.window = window
+        return add_number(window, env.seq)
 
     cdef int _learn_name(self, Envelope* env, Endpoint source) except -1:
         """Takes a link's first source for its name, so that answers find it; a name in use stays its bearer's."""
@@ -248,7 +251,7 @@ cdef class Intake:
             return self._count(FILTERED, subject, source)
         if result is event and not event.changed and event.raw is not None and policed_by is self.scanner:
             # the very bytes that were policed
-            return self._count(self._reached(&event.env, subject, source, event), subject, source)
+            return self._reached(&event.env, subject, subject, source, event)
         event = result
         try:
             message = event.to_proto()
@@ -269,34 +272,44 @@ cdef class Intake:
         if not self._police(&env, subject, source):
             return self._count(DENIED, subject, source)
         event = event_from(&env, self.decoder)
-        return self._count(self._reached(&event.env, rewritten, source, event), subject, source)
+        return self._reached(&event.env, rewritten, subject, source, event)
 
     # -- routing -------------------------------------------------------------------------------------------------
 
-    cdef Ingress _reached(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED:
-        """Routes a message; whatever a handler raises through here (SystemExit), it is counted as routed first."""
-        try:
-            return self._route(env, subject, source, event)
-        except BaseException:
-            self._count(ROUTED, subject, source)
-            raise
+    cdef inline Ingress _reached(self, Envelope* env, Subject* subject, Subject* came_as, Endpoint source,
+                          StreamEvent event) except? UNDECIDED:
+        """Routes a message, of which a transformer may have changed the subject that it came with.
 
-    cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED:
+        It is counted as routed before: whatever a handler raises through here (SystemExit), it has been counted.
+        """
+        self._count(ROUTED, came_as, source)
+        if self._route(env, subject, source, event) == ROUTED:
+            return ROUTED
+        source.tally.ingress[<int>ROUTED] -= 1
+        came_as.tally.ingress[<int>ROUTED] -= 1
+        return self._count(UNROUTABLE, came_as, source)
+
+    cdef inline Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED:
         """Offers a message to its recipients: links first, which copy it, then handlers, which may publish.
 
         Nothing of `env`, of the decoder or of the relay is touched after the first handler ran: a handler that
         publishes comes back through here.
         """
         cdef Py_ssize_t offered = 0
+        cdef Py_ssize_t i
         cdef list route
         cdef Endpoint endpoint
         cdef bint to_me = env.target_node.len == 0 or not self.node_id or same(env.target_node, self.name_span)
         cdef bint handled = False
         start_relay(&self.relay, env)
         env.depth += 1
-        route = self.router.route(subject, env.event_type)
+        if subject.generation == self.router.generation:
+            route = <list>subject.route
+        else:
+            route = self.router.route(subject, env.event_type)
         if env.target_node.len == 0:
-            for endpoint in route:
+            for i in range(PyList_GET_SIZE(route)):
+                endpoint = <Endpoint>PyList_GET_ITEM(route, i)  # without a look at its type: routes hold nothing else
                 if endpoint.local:
                     handled = True
                 elif endpoint is not source or endpoint.echo:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t
 from lexmesh._span cimport OK, Span, Status, lm_plain_prefix, span
 
 
-cdef void skip_all_space(const uint8_t** cursor, const uint8_t* end) noexcept nogil
+cdef const uint8_t* space_end(const uint8_t* at, const uint8_t* end) noexcept nogil
 cdef Status any_string(const uint8_t** cursor, const uint8_t* end, Span* raw, bint* escaped) noexcept nogil
 cdef Status number(const uint8_t** cursor, const uint8_t* end) noexcept nogil
 cdef Py_ssize_t unescape(Span raw, uint8_t* out) noexcept nogil
@@ -13,9 +13,13 @@ cdef Py_ssize_t escaped_size(Span text) noexcept nogil
 cdef uint8_t* escape(Span text, uint8_t* out) noexcept nogil
 
 
+cdef inline const uint8_t* after_space(const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """The first byte from `at` on that is no space, or `end`."""
+    return space_end(at, end) if at < end and at[0] <= c' ' else at
+
+
 cdef inline void skip_space(const uint8_t** cursor, const uint8_t* end) noexcept nogil:
-    if cursor[0] < end and cursor[0][0] <= c' ':
-        skip_all_space(cursor, end)
+    cursor[0] = after_space(cursor[0], end)
 
 
 cdef inline bint plain_string(const uint8_t** cursor, const uint8_t* end, Span* raw) noexcept nogil:

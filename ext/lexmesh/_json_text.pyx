@@ -67,11 +67,10 @@ cdef inline Status escape_length(const uint8_t* at, const uint8_t* end, Py_ssize
     return OK
 
 
-cdef void skip_all_space(const uint8_t** cursor, const uint8_t* end) noexcept nogil:
-    cdef const uint8_t* at = cursor[0]
+cdef const uint8_t* space_end(const uint8_t* at, const uint8_t* end) noexcept nogil:
     while at < end and (at[0] == c' ' or at[0] == c'\n' or at[0] == c'\r' or at[0] == c'\t'):
         at += 1
-    cursor[0] = at
+    return at
 
 
 cdef Status any_string(const uint8_t** cursor, const uint8_t* end, Span* raw, bint* escaped) noexcept nogil:

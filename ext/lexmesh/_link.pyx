@@ -122,6 +122,8 @@ cdef class Link(Reader):
         self.work += 1
         if first & RESERVED:
             return self._close(PROTOCOL_ERROR, "reserved bits set without an extension")
+        if 0 < opcode <= WSMsgType.BINARY and first & FIN and not self.partial_type:
+            return self._message(opcode, payload, now)
         if opcode <= WSMsgType.BINARY:
             return self._data(opcode, first & FIN != 0, payload, now)
         if opcode == WSMsgType.PING:
@@ -144,8 +146,6 @@ cdef class Link(Reader):
                 return self._close(PROTOCOL_ERROR, "a continuation of nothing")
         elif self.partial_type:
             return self._close(PROTOCOL_ERROR, "a new message inside a fragmented one")
-        elif last:
-            return self._message(opcode, payload, now)
         else:
             self.partial_type = opcode
         return self._fragment(payload, last, now)

@@ -4,10 +4,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from picows.picows cimport WSTransport
 
-from lexmesh._buffer cimport Buffer
-from lexmesh._router cimport Subject
-from lexmesh._sender cimport Sender
-from lexmesh._span cimport Span
+from lexmesh._framer cimport Framer
+from lexmesh._relay cimport Copies, Relay
+from lexmesh._router cimport Endpoint, Subject
 
 cdef enum Overflow:
     DISCONNECT = 0
@@ -16,18 +15,14 @@ cdef enum Overflow:
     BLOCK = 3
 
 
-cdef class Outbox(Sender):
+cdef class Outbox(Framer):
     cdef readonly object owner      # told of control messages, refusals, congestion and overflow
     cdef WSTransport transport
     cdef uint64_t own_seq           # numbers the reserved messages sent here
-    cdef bint masked                # a client's frames are
     cdef Overflow overflow
     cdef Py_ssize_t limit           # bytes queued here before overflow
     cdef int64_t age_limit          # ms that queued bytes may wait
     cdef int64_t stuck_since        # ms; when the transport last stopped taking bytes
-    cdef Buffer out
-    cdef Py_ssize_t batch_at        # where the open batch frame begins in `out`, -1 when none is open
-    cdef Py_ssize_t batch_head      # bytes kept there for its header
     cdef bint scheduled             # will be flushed, at the end of the loop turn
     cdef bint held                  # or when the read that is being served is done
     cdef bint stuck
@@ -35,12 +30,11 @@ cdef class Outbox(Sender):
 
     cdef inline void hold(self) noexcept
     cdef int let_go(self) except -1
-    cdef int put(self, Span message, Subject* subject) except -1
-    cdef int _put_framed(self, Span message, Subject* subject) except -1
-    cdef int _queued(self, Subject* subject, Py_ssize_t size, bint starts) except -1
-    cdef bint _open_batch(self, Py_ssize_t size) except -1
-    cdef void _close_batch(self) noexcept
-    cdef void _shorten_last_frame(self, uint32_t by) noexcept
+    cdef int _deliver_first(self, Relay* relay, Subject* subject, Endpoint source) except -1
+    cdef int _shared(self, Subject* subject, uint32_t size) except -1
+    cdef int _deliver_apart(self, const Copies* copies, Subject* subject, Endpoint source) except -1
+    cdef int _send_run(self) except -1
+    cdef inline int _waits(self) except -1
     cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except -1
     cdef void _drop_oldest(self, Py_ssize_t wanted) noexcept
     cpdef bint too_old(self) noexcept

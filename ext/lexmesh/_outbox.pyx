@@ -4,50 +4,37 @@ A message counts as delivered once the operating system has its bytes. While the
 did not take, everything new waits here, where it is counted and where an overflow policy can reach it.
 """
 
-import os
-
 from lexmesh.errors import NotConnectedError, TransportError
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
-from picows.picows cimport WSMsgType, WSTransport
+from picows.picows cimport WSTransport
 
-from lexmesh._backlog cimport Record
-from lexmesh._buffer cimport Buffer, append, append_span, release, reserve
+from lexmesh._backlog cimport Record, counted
+from lexmesh._buffer cimport release
 from lexmesh._clock cimport now_ms
 from lexmesh._codec cimport StreamEvent, event_from
 from lexmesh._envelope cimport JSON, PROTO, Envelope, Format
 from lexmesh._fields cimport Fields, describe
+from lexmesh._framer cimport Framer
 from lexmesh._ledger cimport Drop
 from lexmesh._pipeline cimport Core
-from lexmesh._relay cimport Relay, framed, unframed
+from lexmesh._relay cimport (
+    GAP, Copies, Relay, Run, end_run, extend, framed, next_part, trim_relay, unframed, write_copy,
+)
 from lexmesh._router cimport Endpoint, Subject
 from lexmesh._sender cimport Sender
-from lexmesh._span cimport Span, put_varint, span
-
-cdef extern from "frame.h" nogil:
-    size_t lm_frame_header_size(uint64_t length, int masked) noexcept
-    size_t lm_frame_header(uint8_t* out, uint8_t opcode, uint64_t length, int masked, uint32_t mask) noexcept
-    void lm_frame_mask(uint8_t* data, size_t length, uint32_t mask) noexcept
-    void lm_seed_masks(uint64_t seed) noexcept
-    uint32_t lm_next_mask() noexcept
+from lexmesh._span cimport Span, span
 
 cdef enum:
-    TEXT = 1
-    BINARY = 2
-    BATCH_ELEMENT = 0x0A        # tag of Batch.events
-    MAX_HEADER = 14
-    BATCH_BYTES = 65535         # a batch frame closes here: its length then fits the 16-bit form
     QUIET_BYTES = 1024          # of buffer that an outbox keeps for the next message
     FLUSH_BYTES = 262144        # more than this leaves at once, not at the end of the loop turn
 
 OVERFLOW_POLICIES = ("disconnect", "drop_oldest", "drop_newest", "block")
 
-lm_seed_masks(int.from_bytes(os.urandom(8), "little"))
 
-
-cdef class Outbox(Sender):
+cdef class Outbox(Framer):
     """A link as an endpoint.
 
     Args:
@@ -66,11 +53,7 @@ cdef class Outbox(Sender):
         self.limit = limit
         self.age_limit = age_limit
         self.keeps_frames = self.overflow == DROP_OLDEST
-        self.batch_at = -1
         self.epoch = 0
-
-    def __dealloc__(self):
-        release(&self.out)
 
     def open(self, WSTransport transport not None, bint proto, bint masked, uint64_t epoch):
         """Starts sending on a connected transport.
@@ -94,6 +77,7 @@ cdef class Outbox(Sender):
         """Stops sending; what still waits is dropped and counted."""
         self.closed = True
         self._drop_records(0, <Drop>reason)
+        end_run(&self.run)
         self.out.len = 0
         self.batch_at = -1
         self.stuck = False
@@ -103,15 +87,38 @@ cdef class Outbox(Sender):
     # -- as an endpoint ------------------------------------------------------------------------------------------
 
     cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1:
-        cdef Span message
-        if not framed(relay, self.format, &message):
+        cdef Copies* copies = &relay.copies[<int>self.format]
+        if not copies.written:
+            return self._deliver_first(relay, subject, source)
+        if self.out.len or self.stuck or self.masked or not extend(&self.run, copies):
+            return self._deliver_apart(copies, subject, source)
+        if (self.scheduled and self.run.end - self.run.start <= FLUSH_BYTES
+                and counted(self, subject, <uint32_t>framed(copies).len)):
+            return 0
+        return self._shared(subject, <uint32_t>framed(copies).len)
+
+    cdef int _deliver_first(self, Relay* relay, Subject* subject, Endpoint source) except -1:
+        """deliver for the first that wants a message in its format."""
+        if not write_copy(relay, self.format):
             raise MemoryError
-        if self.stuck and not self._make_room(message.len, subject):
+        return self.deliver(relay, subject, source, None)
+
+    cdef int _shared(self, Subject* subject, uint32_t size) except -1:
+        """Counts a message that is held in common with others, and sees to it that it leaves."""
+        self._record(subject, size, True)
+        self._waits()
+        if self.run.end - self.run.start > FLUSH_BYTES:
+            self.flush()
+        return 0
+
+    cdef int _deliver_apart(self, const Copies* copies, Subject* subject, Endpoint source) except -1:
+        """Takes a message that is not held in common with others."""
+        if self.stuck and not self._make_room(framed(copies).len, subject):
             return 0
         if self.masked:
-            self.put(unframed(relay, self.format), subject)
+            self.put(unframed(copies), subject)
         else:
-            self._put_framed(message, subject)
+            self._put_framed(framed(copies), subject)
         if self.stuck and self.overflow == BLOCK and self.out.len > self.limit:
             self.owner.on_blocked(source)
         return 0
@@ -166,102 +173,40 @@ cdef class Outbox(Sender):
             self.put(message, subject)
         return 0
 
-    # -- framing -------------------------------------------------------------------------------------------------
-
-    cdef int put(self, Span message, Subject* subject) except -1:
-        """Frames one message and sees to it that it leaves."""
-        cdef uint32_t mask = lm_next_mask() if self.masked else 0
-        cdef uint8_t head[MAX_HEADER]
-        cdef Py_ssize_t size
-        cdef bint starts = True
-        if self.format == PROTO:
-            head[0] = BATCH_ELEMENT
-            size = put_varint(head + 1, <uint64_t>message.len) - head
-            starts = self._open_batch(size + message.len)
-        else:
-            size = <Py_ssize_t>lm_frame_header(head, TEXT, <uint64_t>message.len, self.masked, mask)
-        if not reserve(&self.out, size + message.len):
-            raise MemoryError
-        append(&self.out, head, size)
-        append_span(&self.out, message)
-        if self.format == JSON and self.masked:
-            lm_frame_mask(self.out.ptr + self.out.len - message.len, <size_t>message.len, mask)
-        return self._queued(subject, size + message.len, starts)
-
-    cdef int _put_framed(self, Span message, Subject* subject) except -1:
-        """The same for what a Relay has framed."""
-        cdef bint starts = self.format == JSON or self._open_batch(message.len)
-        if not reserve(&self.out, message.len):
-            raise MemoryError
-        append_span(&self.out, message)
-        return self._queued(subject, message.len, starts)
-
     cdef int _queued(self, Subject* subject, Py_ssize_t size, bint starts) except -1:
         """Records so many bytes, and the header of a batch if they start one."""
         if starts and self.format == PROTO:
             size += self.batch_head
         self._record(subject, <uint32_t>size, starts)
-        if not self.scheduled and not self.stuck:
-            self.scheduled = True
-            if not self.held:
-                self.owner.schedule(self)
+        self._waits()
         if self.out.len > FLUSH_BYTES and not self.stuck:
             self.flush()
         elif self.stuck and not self.congested:
             self._watch_congestion()
         return 0
 
-    cdef bint _open_batch(self, Py_ssize_t size) except -1:
-        """Sees to it that a batch frame with room for so many bytes is open, and tells whether it is a new one.
-
-        What a batch has before its payload suffices for the header of any length that it may reach.
-        """
-        if self.batch_at >= 0:
-            if self.out.len - self.batch_at - self.batch_head + size <= BATCH_BYTES:
-                return False
-            self._close_batch()
-        self.batch_head = <Py_ssize_t>lm_frame_header_size(<uint64_t>max(size, BATCH_BYTES), self.masked)
-        if not reserve(&self.out, self.batch_head + size):
-            raise MemoryError
-        self.batch_at = self.out.len
-        self.out.len += self.batch_head
-        return True
-
-    cdef void _close_batch(self) noexcept:
-        """Writes the header of the open batch where it belongs; a short batch's is shorter, its payload is moved up."""
-        cdef uint8_t* start = self.out.ptr + self.batch_at
-        cdef Py_ssize_t length = self.out.len - self.batch_at - self.batch_head
-        cdef uint32_t mask = lm_next_mask() if self.masked else 0
-        cdef Py_ssize_t header = <Py_ssize_t>lm_frame_header_size(<uint64_t>length, self.masked)
-        if self.masked:
-            lm_frame_mask(start + self.batch_head, <size_t>length, mask)
-        if header < self.batch_head:
-            memmove(start + header, start + self.batch_head, <size_t>length)
-            self.out.len -= self.batch_head - header
-        lm_frame_header(start, BINARY, <uint64_t>length, self.masked, mask)
-        self.batch_at = -1
-        if self.keeps_frames and header < self.batch_head:
-            self._shorten_last_frame(<uint32_t>(self.batch_head - header))
-
-    cdef void _shorten_last_frame(self, uint32_t by) noexcept:
-        """Corrects the size of the record that the last frame starts with."""
-        cdef Py_ssize_t i
-        for i in range(self.record_first + self.record_count - 1, self.record_first - 1, -1):
-            if self.records[i].starts_frame:
-                self.records[i].size -= by
-                return
+    cdef inline int _waits(self) except -1:
+        """Sees to it that what waits here leaves, once it can."""
+        if not self.scheduled and not self.stuck:
+            self.scheduled = True
+            if not self.held:
+                self.owner.schedule(self)
+        return 0
 
     # -- leaving -------------------------------------------------------------------------------------------------
 
     cpdef void flush(self) except *:
         """Hands everything queued to the socket, in one write."""
         self.scheduled = False
-        if self.closed or self.stuck or self.out.len == 0:
+        if self.closed or self.stuck or (self.out.len == 0 and self.run.of == NULL):
             return
         if self.batch_at >= 0:
             self._close_batch()
         self.riding = self.record_count
-        self.transport._fast_write(<char*>self.out.ptr, self.out.len)
+        if self.run.of != NULL:
+            self._send_run()
+        else:
+            self.transport._fast_write(<char*>self.out.ptr, self.out.len)
         self.out.len = 0
         if self.out.capacity > 4 * FLUSH_BYTES:
             release(&self.out)
@@ -272,6 +217,24 @@ cdef class Outbox(Sender):
             self.stuck_since = now_ms()
         else:
             self._settle(self.riding)
+
+    cdef int _send_run(self) except -1:
+        """Writes what is held in common with others from where it stands."""
+        cdef Run run = self.run
+        cdef Run left = run
+        cdef Span part
+        cdef uint8_t covered[GAP]
+        self.run.of = NULL
+        try:
+            while self.transport is not None and next_part(&left, &part, covered):
+                try:
+                    self.transport._fast_write(<char*>part.ptr, part.len)
+                finally:
+                    memcpy(run.of.buffer.ptr + run.start - GAP, covered, GAP)
+                run.start = left.start
+        finally:
+            end_run(&run)
+        return 0
 
     cdef inline void hold(self) noexcept:
         """What the peer is answered while a read of its frames is served leaves when that is done, in one write.
@@ -302,6 +265,7 @@ cdef class Outbox(Sender):
         if self.out.len == 0 and self.out.capacity > QUIET_BYTES:
             release(&self.out)
         self._trim_records()
+        trim_relay(&self.core.relay)
 
     # -- bounds --------------------------------------------------------------------------------------------------
 
@@ -365,4 +329,4 @@ cdef class Outbox(Sender):
     @property
     def queued(self):
         """Bytes that wait here."""
-        return self.out.len
+        return self.out.len if self.run.of == NULL else self.run.end - self.run.start

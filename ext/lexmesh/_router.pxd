@@ -48,6 +48,7 @@ cdef class Endpoint:
 cdef class Router:
     cdef Subject** slots
     cdef Py_ssize_t subject_count
+    cdef Subject* last              # the entry found last: messages of one subject mostly come together
     cdef Subject other              # the subject of messages beyond MAX_SUBJECTS
     cdef Subject unknown            # the subject of messages that could not be decoded
     cdef Subject control            # the subject of all reserved messages, whatever their type
@@ -58,6 +59,7 @@ cdef class Router:
     cdef list routes                # keeps every Subject.route alive
 
     cdef Subject* find(self, Span name) noexcept nogil
+    cdef Subject* _search(self, Span name) noexcept nogil
     cdef Subject* _insert(self, Span name, uint64_t hash, size_t slot) noexcept nogil
     cdef list route(self, Subject* subject, Span name)
     cdef void _changed(self) except *

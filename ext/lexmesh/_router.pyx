@@ -10,7 +10,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from lexmesh._envelope cimport MAX_NAME
 from lexmesh._ledger cimport Drop, Ingress, Tally, add, egress_counts, ingress_counts
-from lexmesh._span cimport Span, lm_hash, same, span
+from lexmesh._span cimport Span, lm_hash, same, same_name, span
 
 cdef extern from "text.h" nogil:
     void lm_set_hash_key(uint64_t key) noexcept
@@ -142,6 +142,14 @@ cdef class Router:
 
     cdef Subject* find(self, Span name) noexcept nogil:
         """The entry of a subject, made if there is room, else the one that late subjects share."""
+        if self.last != NULL and same_name(self.last.name, name):
+            return self.last
+        cdef Subject* found = self._search(name)
+        if found.name.len:      # else it is shared
+            self.last = found
+        return found
+
+    cdef Subject* _search(self, Span name) noexcept nogil:
         cdef uint64_t hash = lm_hash(name.ptr, <size_t>name.len)
         cdef size_t slot = <size_t>hash & <size_t>(SUBJECT_SLOTS - 1)
         while self.slots[slot] != NULL:

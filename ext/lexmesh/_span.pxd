@@ -12,6 +12,8 @@ cdef extern from "text.h" nogil:
     size_t lm_utf8_valid_prefix(const uint8_t* ptr, size_t length) noexcept
     int lm_utf8_begins(const uint8_t* ptr, size_t length) noexcept
     size_t lm_plain_prefix(const uint8_t* ptr, size_t length) noexcept
+    uint64_t lm_first8(const uint8_t* ptr, size_t length) noexcept
+    bint lm_same_short(const uint8_t* a, const uint8_t* b, size_t length) noexcept
     uint64_t lm_hash(const uint8_t* ptr, size_t length) noexcept
 
 cdef extern from "varint.h" nogil:
@@ -60,6 +62,11 @@ cdef inline Span span(const uint8_t* ptr, Py_ssize_t length) noexcept nogil:
 
 cdef inline bint same(Span a, Span b) noexcept nogil:
     return a.len == b.len and (a.len == 0 or memcmp(a.ptr, b.ptr, <size_t>a.len) == 0)
+
+
+cdef inline bint same_name(Span a, Span b) noexcept nogil:
+    """The same for texts that mostly are short."""
+    return a.len == b.len and lm_same_short(a.ptr, b.ptr, <size_t>a.len)
 
 
 cdef inline bint is_literal(Span a, const char* text, Py_ssize_t length) noexcept nogil:

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
-from lexmesh._span cimport Span
+from lexmesh._span cimport Span, same_name
 
 cdef enum:
     WINDOW_WORDS = 16       # 1,024 sequence numbers back from the highest seen
@@ -19,9 +19,23 @@ cdef class Window:
     cdef uint64_t seen_count
     cdef uint64_t bits[WINDOW_WORDS]
 
-    cdef bint is_of(self, Span source, uint64_t epoch) noexcept nogil
     cdef bint add(self, uint64_t seq) noexcept nogil
     cdef void _advance(self, uint64_t seq) noexcept nogil
+
+
+cdef inline bint is_window_of(Window window, Span source, uint64_t epoch) noexcept nogil:
+    return window.epoch == epoch and same_name(window.name, source)
+
+
+cdef inline bint add_number(Window window, uint64_t seq) noexcept nogil:
+    """Window.add; mostly it is the number after the highest."""
+    cdef uint64_t bit = <uint64_t>1 << (seq & 63)
+    if seq != window.highest + 1 or window.seen_count == 0 or seq == 0:
+        return window.add(seq)
+    window.bits[(seq >> 6) % WINDOW_WORDS] |= bit       # it was set by 1,024 numbers before, or not at all
+    window.highest = seq
+    window.seen_count += 1
+    return True
 
 
 cdef class Windows:

@@ -11,9 +11,6 @@ cdef enum:
 
 
 cdef class Window:
-    cdef bint is_of(self, Span source, uint64_t epoch) noexcept nogil:
-        return self.epoch == epoch and same(self.name, source)
-
     cdef bint add(self, uint64_t seq) noexcept nogil:
         """Notes a sequence number; False if it was seen, or is too far back to tell."""
         cdef uint64_t bit = <uint64_t>1 << (seq & 63)

@@ -73,6 +73,10 @@ static inline int lm_may_overread(const uint8_t *ptr, size_t size) { return ((ui
 
 LM_OUT_OF_LINE size_t lm_plain_rest(const uint8_t *ptr, size_t length, size_t at) {
 #if defined(LM_SSE2)
+    for (; at + 32 <= length; at += 32) {
+        uint32_t hit = lm_special16(ptr + at) | lm_special16(ptr + at + 16) << 16;
+        if (hit) return at + lm_ctz32(hit);
+    }
     for (; at + 16 <= length; at += 16) {
         uint32_t hit = lm_special16(ptr + at);
         if (hit) return at + lm_ctz32(hit);
@@ -156,6 +160,15 @@ static inline int lm_utf8_begins(const uint8_t *ptr, size_t length) {
     return lm_utf8_step(completed, whole) == whole;
 }
 
+/* Whether a short text is ASCII; 0 is no proof of the contrary. */
+static inline int lm_is_short_ascii(const uint8_t *ptr, size_t length) {
+    if (length == 0) return 1;
+#if defined(LM_SSE2)
+    if (length <= 16 && lm_may_overread(ptr, 16)) return (lm_high16(ptr) & ((2u << (length - 1)) - 1)) == 0;
+#endif
+    return 0;
+}
+
 /* Length of the longest prefix that is well-formed UTF-8 and ends at a character. */
 static inline size_t lm_utf8_valid_prefix(const uint8_t *ptr, size_t length) {
     size_t at = 0;
@@ -213,6 +226,53 @@ static inline uint64_t lm_load64(const uint8_t *ptr, size_t length) {
     memcpy(&low, ptr, 4);
     memcpy(&high, ptr + length - 4, 4);
     return (uint64_t)high << 32 | low;
+}
+
+/* The first eight bytes of a text, zeros behind a shorter one. */
+static inline uint64_t lm_first8(const uint8_t *ptr, size_t length) {
+    uint64_t word = 0;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (length && length < 8 && lm_may_overread(ptr, 8)) {
+        memcpy(&word, ptr, 8);
+        return word & ((1ull << length * 8) - 1);
+    }
+#endif
+    if (length >= 8) memcpy(&word, ptr, 8);
+    else if (length) memcpy(&word, ptr, length);
+    return word;
+}
+
+/* Whether two texts of one length, mostly a short one, are the same. */
+static inline int lm_same_short(const uint8_t *a, const uint8_t *b, size_t length) {
+    uint64_t x[2], y[2];
+    if (length < 8) return lm_first8(a, length) == lm_first8(b, length);
+    if (length <= 16) {
+        memcpy(x, a, 8);
+        memcpy(y, b, 8);
+        memcpy(x + 1, a + length - 8, 8);
+        memcpy(y + 1, b + length - 8, 8);
+        return x[0] == y[0] && x[1] == y[1];
+    }
+#if defined(LM_SSE2)
+    if (length <= 32) {
+        __m128i first = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)a), _mm_loadu_si128((const __m128i *)b));
+        const uint8_t *p = a + length - 16, *q = b + length - 16;
+        __m128i last = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), _mm_loadu_si128((const __m128i *)q));
+        return _mm_movemask_epi8(_mm_and_si128(first, last)) == 0xFFFF;
+    }
+#endif
+    return memcmp(a, b, length) == 0;
+}
+
+/* Whether sixteen bytes begin with `length` bytes of sixteen others. */
+static inline int lm_begins16(const uint8_t *ptr, const uint8_t *expected, size_t length) {
+#if defined(LM_SSE2)
+    __m128i block = _mm_loadu_si128((const __m128i *)ptr);
+    __m128i same = _mm_cmpeq_epi8(block, _mm_loadu_si128((const __m128i *)expected));
+    return lm_ctz32(~(uint32_t)_mm_movemask_epi8(same)) >= length;
+#else
+    return length <= 16 && memcmp(ptr, expected, length) == 0;
+#endif
 }
 
 /* Folded multiply over 8-byte words, in the manner of wyhash (Wang Yi, public domain). */
