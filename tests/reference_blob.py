@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from reference_fold import is_plausible
+
 LINE_BREAK = re.compile(rb"[ \t\r\n]{1,16}")
 DIGITS = {
     4: b"0123456789ABCDEF",
@@ -86,13 +88,20 @@ def blobs(data: bytes, alphabet: Alphabet) -> Iterator[bytes]:
         run = match[0]
         if not alphabet.is_worth(run) or breaks(data, runs, at, alphabet) or breaks(data, runs, at - 1, alphabet):
             continue
+        if alphabet is BASE64_URL and is_of_both(data, match):  # decoded as BASE64
+            continue
         yield alphabet.decoded(run)
         if alphabet is HEX and len(run) % 2:
             yield alphabet.decoded(run[1:])
 
 
+def is_of_both(data: bytes, match: re.Match[bytes]) -> bool:
+    around = data[max(match.start() - 1, 0) : match.start()] + data[match.end() : match.end() + 1]
+    return not re.search(rb"[-_]", match[0]) and not re.search(rb"[A-Za-z0-9+/]", around)
+
+
 def wrapped(data: bytes, alphabet: Alphabet) -> Iterator[bytes]:
-    """What is broken over lines, all as long as the first, but for a shorter last one."""
+    """What is broken over lines, all as long as the first, but for a shorter last one; alone if together no text."""
     runs = runs_of(data, alphabet)
     first = 0
     while first < len(runs):
@@ -109,7 +118,10 @@ def wrapped(data: bytes, alphabet: Alphabet) -> Iterator[bytes]:
                 break
         lines = [match[0] for match in runs[first : last + 1]]
         if len(lines) > 1 and any(map(alphabet.is_worth, lines)):
-            yield alphabet.decoded(b"".join(lines))
+            together = alphabet.decoded(b"".join(lines))
+            yield together
+            if not is_plausible(together):
+                yield from (alphabet.decoded(line) for line in lines if alphabet.is_worth(line))
         first = last if len(lines) > 1 and len(lines[-1]) < size else last + 1
 
 

@@ -13,6 +13,7 @@ cdef enum Alphabet:
 
 
 cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noexcept nogil
-cdef bint next_wrapped(Span text, Alphabet alphabet, Py_ssize_t* at, Buffer* joined) noexcept nogil
+cdef bint next_line(Span lines, Alphabet alphabet, Py_ssize_t* at, Span* line) noexcept nogil
+cdef bint next_wrapped(Span text, Alphabet alphabet, Py_ssize_t* at, Span* whole, Buffer* joined) noexcept nogil
 cdef bint decode_run(Span run, Alphabet alphabet, Buffer* out) noexcept nogil
 cdef bint is_plausible(Span text) noexcept nogil

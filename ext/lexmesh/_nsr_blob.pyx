@@ -170,13 +170,26 @@ cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noex
     return False
 
 
-cdef bint next_wrapped(Span text, Alphabet alphabet, Py_ssize_t* at, Buffer* joined) noexcept nogil:
+cdef bint next_line(Span lines, Alphabet alphabet, Py_ssize_t* at, Span* line) noexcept nogil:
+    """Finds the next line of an encoding that is worth decoding by itself, from `at` on."""
+    while at[0] < lines.len:
+        while at[0] < lines.len and not belongs(lines.ptr[at[0]], alphabet):
+            at[0] += 1
+        line[0] = run_at(lines, alphabet, at[0])
+        at[0] += line.len
+        if is_worth(line[0], alphabet):
+            return True
+    return False
+
+
+cdef bint next_wrapped(Span text, Alphabet alphabet, Py_ssize_t* at, Span* whole, Buffer* joined) noexcept nogil:
     """Joins the next encoding that is broken over lines: all as long as the first, the last no longer.
 
-    A shorter line may also begin the next one, so no byte is joined more than twice. The caller has reserved as many
-    bytes as the text has.
+    `whole` is where they stand. A shorter line may also begin the next one, so no byte is joined more than twice. The
+    caller has reserved as many bytes as the text has.
     """
     cdef Span first, line
+    cdef const uint8_t* end = text.ptr
     cdef bint worth
     cdef int lines
     while at[0] < text.len:
@@ -196,11 +209,13 @@ cdef bint next_wrapped(Span text, Alphabet alphabet, Py_ssize_t* at, Buffer* joi
             if line.len == 0 or line.len > first.len:
                 break
             append_span(joined, line)
+            end = line.ptr + line.len
             worth = worth or is_worth(line, alphabet)
             lines += 1
             if line.len == first.len:
                 at[0] = line.ptr + line.len - text.ptr
         if worth and lines > 1:
+            whole[0] = span(first.ptr, end - first.ptr)
             return True
     return False
 

@@ -23,7 +23,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from lexmesh._buffer cimport release, reserve
-from lexmesh._nsr_blob cimport BASE32, BASE64, BASE64_URL, HEX, decode_run, is_plausible, next_run, next_wrapped
+from lexmesh._nsr_blob cimport BASE32, BASE64, BASE64_URL, HEX, decode_run, is_plausible, next_line, next_run, next_wrapped
 from lexmesh._nsr_codes cimport (
     HEX_CODES, LM_EQUALS, LM_NUMBERS, OCTAL_CODES, Base, code_kinds, next_codes, printable_part,
 )
@@ -219,15 +219,28 @@ cdef class TextScanner(WordScanner):
         return True
 
     cdef bint wrapped(self, Span text, Alphabet alphabet, const Want* want, int level) noexcept nogil:
-        """Decodes what is broken over lines."""
+        """Decodes what is broken over lines; each by itself if together they are no text."""
         cdef Buffer* lines = &self.levels[level].joined_lines
+        cdef Buffer* out = &self.levels[level].decoded
         cdef Py_ssize_t at = 0
+        cdef Py_ssize_t within
+        cdef Span whole, line
         lines.len = 0
         if not reserve(lines, text.len):
             return False
-        while next_wrapped(text, alphabet, &at, lines):
-            if not self.blob(span(lines.ptr, lines.len), alphabet, want, level):
+        while next_wrapped(text, alphabet, &at, &whole, lines):
+            if not decode_run(span(lines.ptr, lines.len), alphabet, out):
                 return False
+            if is_plausible(span(out.ptr, out.len)):
+                if not self.deeper(span(out.ptr, out.len), want, level):
+                    return False
+                continue
+            if not self.wide(span(out.ptr, out.len), want, level):
+                return False
+            within = 0
+            while next_line(whole, alphabet, &within, &line):
+                if not self.blob(line, alphabet, want, level):
+                    return False
         return True
 
     cdef bint blob(self, Span run, Alphabet alphabet, const Want* want, int level) noexcept nogil:
