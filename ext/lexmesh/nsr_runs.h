@@ -208,7 +208,7 @@ LM_RARE void lm_look_for_hex(lm_job *job, lm_hex_block now, lm_hex_block before,
     uint64_t text = now.digit & lm_shifted(now.digit, before.digit, 2) & lm_shifted(now.digit, before.digit, 4) &
                     lm_shifted(now.digit, before.digit, 6);
     for (; text; text &= text - 1) {
-        const uint8_t *at = job->text + base + lm_lowest(text);
+        const uint8_t *at = job->text + (base + lm_lowest(text));
         if (lm_hex_digit_of_text(at[0]) && lm_hex_digit_of_text(at[-2]) && lm_hex_digit_of_text(at[-4]) &&
             lm_hex_digit_of_text(at[-6]))
             mixed |= text & -text;
