@@ -182,3 +182,24 @@ async def test_a_header_written_into_what_another_still_holds() -> None:
 
 def numbered(subject: str, number: int, size: int) -> bytes:
     return text({"type": subject, "source_node": "n", "data": [number, filling(number, size)]})
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("subprotocol", [JSON, PROTO])
+async def test_memory_is_taken_back_only_once_all_has_left(subprotocol: str) -> None:
+    """A sweep may come between a message and the end of its loop turn."""
+    async with gateway(overflow_bytes=MUCH) as server:
+        peers = [await Peer.connect(server, subprotocol, ("a",)) for _ in range(2)]
+        reading = [asyncio.ensure_future(peer.read()) for peer in peers]
+        for number in range(3):
+            server.publish("a", [number, filling(number, 30_000)])
+            server.core.trim()
+        for peer in peers:
+            await eventually(lambda peer=peer: peer.count == 3)
+            assert list(peer.got.values()) == [[0, 1, 2]]
+        server.core.trim()
+        assert server.core.capacity < 4 * 16_384
+        for task in reading:
+            task.cancel()
+        for peer in peers:
+            await peer.client.aclose()

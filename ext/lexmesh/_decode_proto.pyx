@@ -104,7 +104,7 @@ cdef inline bint short_tag(uint8_t tag) noexcept nogil:
 
 cdef inline bint is_short_field(const uint8_t* at, const uint8_t* end) noexcept nogil:
     """Whether a field of bytes is there whole, with a tag and a length of one byte each, as most are."""
-    return at[0] < 64 and short_tag(at[0]) and end - at >= 2 and at[1] < 0x80 and end - at - 2 >= at[1]
+    return end - at >= 2 and at[0] < 64 and short_tag(at[0]) and at[1] < 0x80 and end - at - 2 >= at[1]
 
 
 cdef inline bint is_text(Span value) noexcept nogil:

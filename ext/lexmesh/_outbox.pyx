@@ -21,7 +21,7 @@ from lexmesh._framer cimport Framer
 from lexmesh._ledger cimport Drop
 from lexmesh._pipeline cimport Core
 from lexmesh._relay cimport (
-    GAP, Copies, Relay, Run, end_run, extend, framed, next_part, trim_relay, unframed, write_copy,
+    GAP, Copies, Relay, Run, end_run, extend, framed, kept_relay, next_part, unframed, write_copy,
 )
 from lexmesh._router cimport Endpoint, Subject
 from lexmesh._sender cimport Sender
@@ -265,7 +265,7 @@ cdef class Outbox(Framer):
         if self.out.len == 0 and self.out.capacity > QUIET_BYTES:
             release(&self.out)
         self._trim_records()
-        trim_relay(&self.core.relay)
+        kept_relay(&self.core.relay, QUIET_BYTES)
 
     # -- bounds --------------------------------------------------------------------------------------------------
 

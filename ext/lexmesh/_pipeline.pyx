@@ -17,7 +17,7 @@ from lexmesh._ledger cimport DENIED, ROUTED, UNDECIDED, UNROUTABLE, Ingress, Tal
 from lexmesh._ledger cimport ingress_counts
 from lexmesh._nsr cimport Scanner
 from lexmesh._reader cimport ReadBuffer
-from lexmesh._relay cimport start_relay
+from lexmesh._relay cimport kept_relay, start_relay
 from lexmesh._router cimport Endpoint, Subject
 from lexmesh._span cimport OK, RESERVED_TYPE, TOO_BIG, Span, Status, same, span
 from lexmesh._status cimport malformed
@@ -233,9 +233,8 @@ cdef class Core(Intake):
         return self.scanner.capacity + self.decoder.capacity() + self._kept(PY_SSIZE_T_MAX)
 
     cdef Py_ssize_t _kept(self, Py_ssize_t most) noexcept:
-        """Bytes that relaying holds, once each buffer of over `most` bytes has been given back."""
-        return (kept(&self.own, most) + kept(&self.relay.copies[0].buffer, most)
-                + kept(&self.relay.copies[1].buffer, most))
+        """Bytes that relaying holds, once each buffer of over `most` bytes has been given back, if nobody holds what is in it."""
+        return kept(&self.own, most) + kept_relay(&self.relay, most)
 
     @property
     def missing(self):

@@ -46,7 +46,7 @@ cdef bint write_copy(Relay* relay, Format format) noexcept nogil
 cdef bint next_part(Run* run, Span* part, uint8_t* covered) noexcept nogil
 cdef bint next_batch(Run* run, Span* elements) noexcept nogil
 cdef void end_run(Run* run) noexcept nogil
-cdef void trim_relay(Relay* relay) noexcept nogil
+cdef Py_ssize_t kept_relay(Relay* relay, Py_ssize_t most) noexcept nogil
 cdef void release_relay(Relay* relay) noexcept nogil
 
 

@@ -5,7 +5,7 @@ messages send the same bytes, and none of them copies any.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
-from lexmesh._buffer cimport release, reserve
+from lexmesh._buffer cimport kept, release, reserve
 from lexmesh._emit cimport emit_json, emit_proto
 from lexmesh._envelope cimport JSON, PROTO, Envelope, Format
 from lexmesh._span cimport Span, put_varint, span, varint_size
@@ -22,7 +22,6 @@ cdef enum:
     LARGE = 32768               # bytes of a batch's element that is not shared: batches are to be long
     MOST_SHARED = 524288        # bytes held in common; more, while somebody still holds the first, are copied to each
     SHORT_LENGTH = 126          # bytes of payload from which on a header has four bytes
-    QUIET_BYTES = 1024          # of buffer that is kept for the next message
 
 
 cdef void init_relay(Relay* relay) noexcept nogil:
@@ -175,12 +174,18 @@ cdef void end_run(Run* run) noexcept nogil:
 
 # -- memory ------------------------------------------------------------------------------------------------------
 
-cdef void trim_relay(Relay* relay) noexcept nogil:
-    """Gives back what a burst left behind, once nobody holds anything; not to be called while a message is relayed."""
+cdef Py_ssize_t kept_relay(Relay* relay, Py_ssize_t most) noexcept nogil:
+    """Bytes of memory that are held, once each buffer over `most` bytes has been given back.
+
+    One stays as long as an outbox holds some of its messages. While a message is relayed `most` must have no end.
+    """
+    cdef Py_ssize_t total = 0
+    cdef Copies* copies
     cdef int i
     for i in range(2):
-        if relay.copies[i].holders == 0 and relay.copies[i].buffer.capacity > QUIET_BYTES:
-            release(&relay.copies[i].buffer)
+        copies = &relay.copies[i]
+        total += copies.buffer.capacity if copies.holders else kept(&copies.buffer, most)
+    return total
 
 
 cdef void release_relay(Relay* relay) noexcept nogil:

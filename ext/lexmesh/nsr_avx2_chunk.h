@@ -16,7 +16,7 @@ enum { LM_CHUNK = 64 /* blocks */, LM_ROW = 64 * LM_CHUNK + 32, LM_AHEAD = 8 /* 
  * four are of the blocks before. */
 typedef struct {
     LM_ALIGNED uint8_t bucket[3][LM_ROW];
-    LM_ALIGNED uint64_t alnum[LM_CHUNK + 4], alone[LM_CHUNK + 4], start[LM_CHUNK + 4];
+    LM_ALIGNED uint64_t alnum[LM_CHUNK + 4], alone[LM_CHUNK + 4], start[LM_CHUNK + 4], going_on[LM_CHUNK + 4];
 } lm_avx2_space;
 
 LM_AVX2 void lm_avx2_fill(const lm_avx2_state *s, const uint8_t *ptr, uint8_t *kinds, uint8_t *buckets) {
@@ -36,10 +36,14 @@ LM_AVX2 __m256i lm_avx2_trigrams(const uint8_t *buckets) {
 }
 
 /* Where a number starts: bit 7 of each byte. */
-LM_AVX2 __m256i lm_avx2_starts(const uint8_t *ptr, const uint8_t *kinds) {
+LM_AVX2 __m256i lm_avx2_starts(const uint8_t *kinds) {
+    return _mm256_andnot_si256(_mm256_loadu_si256((const __m256i *)(kinds - 1)), _mm256_load_si256((const __m256i *)kinds));
+}
+
+/* Which of them go on with another: no full stop stands before. */
+LM_AVX2 __m256i lm_avx2_going_on(const uint8_t *ptr, __m256i starts) {
     __m256i stop = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(ptr - 1)), _mm256_set1_epi8('.'));
-    __m256i before = _mm256_or_si256(stop, _mm256_loadu_si256((const __m256i *)(kinds - 1)));
-    return _mm256_andnot_si256(before, _mm256_load_si256((const __m256i *)kinds));
+    return _mm256_andnot_si256(stop, starts);
 }
 
 LM_AVX2 void lm_avx2_search_block(lm_avx2_seen *seen, const uint8_t *ptr, const uint8_t *kinds, const uint8_t *buckets,
@@ -55,7 +59,9 @@ LM_AVX2 void lm_avx2_search_block(lm_avx2_seen *seen, const uint8_t *ptr, const 
     seen->kinds = _mm256_or_si256(seen->kinds, _mm256_or_si256(kind, kind2));
     seen->hex_rows = _mm256_max_epu32(seen->hex_rows, _mm256_max_epu32(lm_hex_digits(kind), lm_hex_digits(kind2)));
     space->alnum[4 + i] = lm_avx2_mask_of(kind, kind2, LM_IS_ALNUM);
-    space->start[4 + i] = lm_avx2_bits(lm_avx2_starts(ptr, kinds), lm_avx2_starts(ptr + 32, kinds + 32));
+    __m256i starts = lm_avx2_starts(kinds), starts2 = lm_avx2_starts(kinds + 32);
+    space->start[4 + i] = lm_avx2_bits(starts, starts2);
+    space->going_on[4 + i] = lm_avx2_bits(lm_avx2_going_on(ptr, starts), lm_avx2_going_on(ptr + 32, starts2));
 }
 
 LM_AVX2 void lm_avx2_search_all(const lm_avx2_state *s, lm_avx2_seen *seen, const uint8_t *ptr, uint8_t *kinds,
@@ -97,11 +103,13 @@ LM_AVX2 __m256i lm_close_together4(const uint64_t *alone) {
     return _mm256_and_si256(here, _mm256_or_si256(lm_eight_above4(here), edge));
 }
 
-LM_AVX2 __m256i lm_near4(const uint64_t *start) {
-    __m256i here = lm_load4(start), before = _mm256_srli_epi64(lm_load4(start - 1), 64 - LM_NUMBERS_NEAR);
+LM_AVX2 __m256i lm_near4(const uint64_t *start, const uint64_t *going_on) {
+    __m256i here = lm_load4(start), next = lm_load4(going_on);
+    __m256i before = _mm256_srli_epi64(lm_load4(start - 1), 64 - LM_NUMBERS_NEAR);
     __m256i none_before = _mm256_cmpeq_epi64(before, _mm256_setzero_si256());
-    __m256i over_edge = _mm256_andnot_si256(none_before, _mm256_slli_epi64(here, 64 - LM_NUMBERS_NEAR));
-    return _mm256_or_si256(_mm256_and_si256(here, _mm256_add_epi64(here, _mm256_set1_epi64x(-1))), over_edge);
+    __m256i over_edge = _mm256_andnot_si256(none_before, _mm256_slli_epi64(next, 64 - LM_NUMBERS_NEAR));
+    here = _mm256_and_si256(here, _mm256_add_epi64(here, _mm256_set1_epi64x(-1)));
+    return _mm256_or_si256(_mm256_and_si256(next, here), over_edge);
 }
 
 /* Fills `alone`; whether letters stand alone close together. Trips where numbers start near each other. */
@@ -114,7 +122,7 @@ LM_AVX2 int lm_avx2_masks(lm_job *job, lm_avx2_space *space, lm_letters *letters
         _mm256_store_si256((__m256i *)(space->alone + i), lm_alone4(space->alnum + i));
     for (size_t i = 4; i < LM_CHUNK + 4; i += 4) {
         close = _mm256_or_si256(close, lm_close_together4(space->alone + i));
-        near = _mm256_or_si256(near, lm_near4(space->start + i));
+        near = _mm256_or_si256(near, lm_near4(space->start + i, space->going_on + i));
     }
     letters->alnum = space->alnum[LM_CHUNK + 3];
     letters->alone = space->alone[LM_CHUNK + 3];

@@ -138,7 +138,7 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
         if (blocks == 0 || (ahead && at == 0)) { /* the end, with zeros after it; the beginning, with zeros before it */
             size_t unused = at ? 0 : ahead, size = left < 64 ? left : 64;
             memset(edge, 0, 64);
-            if (size > unused) memcpy(edge + unused, text + base + unused, size - unused);
+            if (size > unused) memcpy(edge + unused, text + (base + unused), size - unused);
             blocks = 1;
         } else {
             ptr = text + base;

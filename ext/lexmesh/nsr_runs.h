@@ -208,7 +208,7 @@ LM_RARE void lm_look_for_hex(lm_job *job, lm_hex_block now, lm_hex_block before,
     uint64_t text = now.digit & lm_shifted(now.digit, before.digit, 2) & lm_shifted(now.digit, before.digit, 4) &
                     lm_shifted(now.digit, before.digit, 6);
     for (; text; text &= text - 1) {
-        const uint8_t *at = job->text + base + lm_lowest(text);
+        const uint8_t *at = job->text + (base + lm_lowest(text));
         if (lm_hex_digit_of_text(at[0]) && lm_hex_digit_of_text(at[-2]) && lm_hex_digit_of_text(at[-4]) &&
             lm_hex_digit_of_text(at[-6]))
             mixed |= text & -text;
@@ -232,18 +232,16 @@ typedef struct {
     uint64_t digit, stop, start;
 } lm_numbers;
 
-/* Where numbers start; what stands behind a full stop is a fraction, or part of an address. */
-static inline uint64_t lm_starts(uint64_t digit, uint64_t digit_before, uint64_t stop, uint64_t stop_before) {
-    return digit & ~lm_shifted(digit, digit_before, 1) & ~lm_shifted(stop, stop_before, 1);
-}
-
-/* Not zero if two numbers may start near each other. */
-static inline uint64_t lm_near(uint64_t start, uint64_t start_before) {
-    return (start & (start - 1)) | (start_before >> (64 - LM_NUMBERS_NEAR) ? start << (64 - LM_NUMBERS_NEAR) : 0);
+/* Not zero if a number may start near another one before it. What stands behind a full stop goes on with none (it is a
+ * fraction, or part of an address), but others may go on with it. */
+static inline uint64_t lm_near(uint64_t start, uint64_t going_on, uint64_t start_before) {
+    uint64_t over_edge = start_before >> (64 - LM_NUMBERS_NEAR) ? going_on << (64 - LM_NUMBERS_NEAR) : 0;
+    return (going_on & start & (start - 1)) | over_edge;
 }
 
 static inline uint64_t lm_numbers_near(lm_numbers *before, uint64_t digit, uint64_t stop) {
-    uint64_t start = lm_starts(digit, before->digit, stop, before->stop), near = lm_near(start, before->start);
+    uint64_t start = digit & ~lm_shifted(digit, before->digit, 1), going_on = start & ~lm_shifted(stop, before->stop, 1);
+    uint64_t near = lm_near(start, going_on, before->start);
     before->digit = digit;
     before->stop = stop;
     before->start = start;
