@@ -177,6 +177,8 @@ EVASIONS: dict[str, dict[str, Callable[[str], str]]] = {
         "base64 of 76, CR LF": lambda w: _lines(_long_base64(w), 76, "\r\n"),
         "base64, indented": lambda w: "key:\n    " + _lines(_long_base64(w), 20, "\n    "),
         "base64 in words": lambda w: _lines(_long_base64(w), 8, " "),
+        "base64 after a line of noise": lambda w: "yMnKy8zNzs/Q0dLT1NXW19jZ2tvc3d7f\n" + _base64(f"now {w} it"),
+        "base64 after a line of zeros": lambda w: "A" * 32 + " " + _base64(f"now {w} it"),
         "base64 after another line": lambda w: "Attachment follows\n" + _lines(_long_base64(w), 64),
         "hex of 16 bytes": lambda w: _lines(f"run the pump and then {w} it all".encode().hex(), 32),
     },
