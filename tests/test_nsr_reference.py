@@ -293,7 +293,9 @@ def disagreement(policy: NsrPolicy, reference: Reference, generator: Generator) 
         payload = generator.payload()
         meant = reference.check(reference_message(event_type, metadata, payload, is_json=False, **names))
     said = policy.scanner.scan_proto(proto_message(event_type, metadata, payload, **names))[:3]
-    return "" if agree_on(said, meant) else f"{event_type} {metadata} {names} {payload!r}: compiled {said}, reference {meant}"
+    if agree_on(said, meant):
+        return ""
+    return f"{event_type} {metadata} {names} {payload!r}: compiled {said}, reference {meant}"
 
 
 def agree(seed: int, count: int) -> None:

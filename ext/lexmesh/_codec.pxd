@@ -1,7 +1,7 @@
 """StreamEvent and StreamData: one message as Python sees it."""
 
 from lexmesh._decoder cimport Decoder
-from lexmesh._envelope cimport Envelope
+from lexmesh._envelope cimport Envelope, Format
 from lexmesh._fields cimport Fields
 
 
@@ -14,6 +14,8 @@ cdef class StreamEvent:
     cdef StreamEvent adopt(self, const Envelope* env, Decoder decoder)
     cdef int read_all(self) except -1
     cdef int fill(self, Envelope* env, Fields fields) except -1
+    cdef object read_data(self)
+    cdef bytes written(self, Format format)
     cdef int detach(self) except -1
 
 

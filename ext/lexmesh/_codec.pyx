@@ -14,7 +14,7 @@ from lexmesh._decoder cimport Decoder
 from lexmesh._emit cimport emit_json, emit_proto, is_binary, is_json_data
 from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, Pair
 from lexmesh._envelope cimport check_names, moved, parse_id, within
-from lexmesh._fields cimport Fields, describe
+from lexmesh._fields cimport Fields, describe, set_text
 from lexmesh._identity cimport printed_id
 from lexmesh._names cimport name_at, text_at
 from lexmesh._span cimport BAD_ID, OK, Span, Status, span
@@ -61,8 +61,6 @@ cdef class StreamEvent:
 
     def __init__(self, event_type, data=None, *, source_node="", target_node="", metadata=None, timestamp=None,
                  id="", depth=0, ttl=None, priority=0, reply_to=""):
-        cdef Span source
-        cdef Fields fields
         self._event_type = str(event_type)
         self._data = data
         self._source_node = "" if source_node is None else str(source_node)
@@ -133,8 +131,9 @@ cdef class StreamEvent:
             return 0
         self.read_all()
         describe(env, fields, self._event_type, self._data, self._metadata, self._source_node, self._target_node,
-                 self.env.timestamp, self.env.epoch, self.env.seq, self.env.depth, self.ttl, self.env.priority,
+                 self.env.timestamp, self.env.epoch, self.env.seq, self.env.depth, None, self.env.priority,
                  self._reply_to)
+        env.ttl_ms, env.has = self.env.ttl_ms, self.env.has & HAS_TTL
         return 0
 
     @property
@@ -177,8 +176,8 @@ cdef class StreamEvent:
     def data(self):
         """The payload: a JSON value, str for text, bytes for anything else, None for nothing."""
         if self._data is UNREAD:
-            self._data = self._read_data()
-            if isinstance(self._data, (dict, list)):
+            self._data = self.read_data()
+            if type(self._data) is dict or type(self._data) is list:
                 self.changed = True     # the caller may change it in place
         return self._data
 
@@ -189,7 +188,7 @@ cdef class StreamEvent:
         self._data = value
         self.changed = True
 
-    def _read_data(self):
+    cdef object read_data(self):
         cdef bytes payload
         if self.env.payload_kind == NO_PAYLOAD and not is_binary(&self.env):
             return None
@@ -292,8 +291,9 @@ cdef class StreamEvent:
         cdef Span source
         cdef uint64_t epoch = 0
         cdef uint64_t seq = 0
-        cdef Fields fields = Fields.__new__(Fields)
-        if not parse_id(fields.text(value, "id"), &source, &epoch, &seq):
+        cdef Span text
+        set_text(&text, value, "id")
+        if not parse_id(text, &source, &epoch, &seq):
             raise malformed(BAD_ID, 0)
         name = text_at(source)
         if self.source_node and name != self.source_node:
@@ -311,7 +311,7 @@ cdef class StreamEvent:
             TypeError: if data is not JSON-able, str or bytes, or a name or metadata is not str.
             MalformedError: if the subject or a name is not what it may be, or data holds NaN or infinity.
         """
-        return self._written(PROTO)
+        return self.written(PROTO)
 
     def to_json(self):
         """The event as one JSON object.
@@ -323,9 +323,9 @@ cdef class StreamEvent:
             TypeError: if data is not JSON-able, str or bytes, or a name or metadata is not str.
             MalformedError: if the subject or a name is not what it may be, or data holds NaN or infinity.
         """
-        return self._written(JSON)
+        return self.written(JSON)
 
-    def _written(self, int format):
+    cdef bytes written(self, Format format):
         cdef Envelope env
         cdef Fields fields = Fields.__new__(Fields)
         cdef Status status
@@ -395,4 +395,5 @@ cdef object parse(object cls, bytes message, Format format):
     cdef Status status = shared_decoder.decode(bytes_span(message), format, &env, &at)
     if status != OK:
         raise malformed(status, at)
-    return (<StreamEvent>cls.__new__(cls)).adopt(&env, shared_decoder)
+    event = StreamEvent.__new__(StreamEvent) if cls is StreamEvent else cls.__new__(cls)
+    return (<StreamEvent>event).adopt(&env, shared_decoder)

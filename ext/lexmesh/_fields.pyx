@@ -8,21 +8,18 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t
-from libc.string cimport memset
 
 from lexmesh._buffer cimport Buffer, release
 from lexmesh._dump cimport dump
 from lexmesh._emit cimport emit_proto
-from lexmesh._envelope cimport HAS_TTL, JSON_VALUE, OPAQUE_BYTES, Envelope, Pair
+from lexmesh._envelope cimport HAS_TTL, JSON_VALUE, OPAQUE_BYTES, Envelope, Pair, clear
 from lexmesh._span cimport BAD_NUMBER, Span, span
 from lexmesh._status cimport malformed
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     bint PyDict_Next(object mapping, Py_ssize_t* at, PyObject** key, PyObject** value) noexcept
-    void Py_XDECREF(PyObject* object)
 
 cdef enum:
     MOST_KEPT = 1048576     # bytes of `written` that are kept for the next payload
@@ -40,16 +37,15 @@ cdef bint has_nan(object value) except *:
     return isinstance(value, (list, tuple)) and any(has_nan(item) for item in value)
 
 
-cdef Span text_of(object value, str name) except *:
-    """A text as the interpreter keeps it, good while the str lives."""
-    cdef Py_ssize_t length = 0
-    cdef const char* ptr
+cdef int other_text(Span* text, object value, str name) except -1:
+    """set_text for what is not ASCII, or no str."""
     if value is None:
-        return span(NULL, 0)
+        text[0] = span(NULL, 0)
+        return 0
     if not isinstance(value, str):
         raise TypeError(f"{name} must be str, not {type(value).__name__}")
-    ptr = PyUnicode_AsUTF8AndSize(value, &length)
-    return span(<const uint8_t*>ptr, length)
+    text.ptr = <const uint8_t*>PyUnicode_AsUTF8AndSize(value, &text.len)
+    return 0
 
 
 cdef bint plain_payload(Envelope* env, object data) except -1:
@@ -71,46 +67,31 @@ cdef bint plain_payload(Envelope* env, object data) except -1:
 @cython.no_gc
 cdef class Fields:
     def __dealloc__(self):
-        cdef int i
-        for i in range(self.held_count):
-            Py_XDECREF(self.held[i])
         if self.pairs != NULL:
             PyMem_RawFree(self.pairs)
 
-    cdef int hold(self, object value) except -1:
-        if self.held_count < FEW_HELD:
-            Py_INCREF(value)
-            self.held[self.held_count] = <PyObject*>value
-            self.held_count += 1
-        else:
-            if self.more is None:
-                self.more = []
-            self.more.append(value)
-        return 0
+    cdef dict mapping(self, object value):
+        """Metadata as a dict, None if there is none. What is no dict is read once: it may tell another length later."""
+        if not value:
+            return None
+        if type(value) is not dict:
+            self.read = value = dict(list(value.items()))
+        return value
 
-    cdef Span text(self, object value, str name) except *:
-        cdef Span found = text_of(value, name)
-        if found.len:
-            self.hold(value)
-        return found
-
-    cdef int metadata(self, Envelope* env, object value) except -1:
+    cdef int metadata(self, Envelope* env, dict texts) except -1:
+        """Describes metadata, good until Python code runs again, which may change the dict."""
         cdef Py_ssize_t i = 0
         cdef Py_ssize_t at = 0
         cdef PyObject* key
         cdef PyObject* text
-        if not value:
-            return 0
-        if type(value) is not dict:
-            value = dict(list(value.items()))   # once: a mapping may tell another length than it yields
-        if len(<dict>value) > FEW_PAIRS:
-            self.pairs = <Pair*>PyMem_RawMalloc(<size_t>len(<dict>value) * sizeof(Pair))
+        if len(texts) > FEW_PAIRS:
+            self.pairs = <Pair*>PyMem_RawMalloc(<size_t>len(texts) * sizeof(Pair))
             if self.pairs == NULL:
                 raise MemoryError
         env.metadata = self.pairs if self.pairs != NULL else self.few
-        while PyDict_Next(value, &at, &key, &text):     # runs no Python code: the dict stays as it is
-            env.metadata[i].key = self.text(<object>key, "a metadata key")
-            env.metadata[i].value = self.text(<object>text, "a metadata value")
+        while PyDict_Next(texts, &at, &key, &text):     # runs no Python code: the dict stays as it is
+            set_text(&env.metadata[i].key, <object>key, "a metadata key")
+            set_text(&env.metadata[i].value, <object>text, "a metadata value")
             i += 1
         env.metadata_count = i
         return 0
@@ -128,7 +109,7 @@ cdef class Fields:
                 return 0
             env.payload_kind = JSON_VALUE
             data = dumped_by_orjson(data)
-        self.hold(data)
+        self.dumped = data
         env.payload = span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         return 0
 
@@ -147,15 +128,20 @@ cdef bytes dumped_by_orjson(object value):
 cdef int describe(Envelope* env, Fields fields, object event_type, object data, object metadata, object source_node,
                   object target_node, long long timestamp, unsigned long long epoch, unsigned long long seq,
                   unsigned int depth, object ttl, unsigned int priority, object reply_to) except -1:
-    """Makes an Envelope of Python values, good while `fields` and the values live, and until Python code runs again."""
-    memset(env, 0, sizeof(Envelope))
+    """Makes an Envelope of Python values, good while `fields` and the values live, and until Python code runs again.
+
+    Only reading a mapping and dumping data run any, so they come first.
+    """
+    cdef dict texts = fields.mapping(metadata)
+    clear(env)
     env.rewrite = True      # there is nothing to splice
-    env.event_type = fields.text(event_type, "event_type")
-    env.source_node = fields.text(source_node, "source_node")
-    env.target_node = fields.text(target_node, "target_node")
-    env.reply_to = fields.text(reply_to, "reply_to")
-    fields.metadata(env, metadata)
     fields.payload(env, data)
+    if texts is not None:
+        fields.metadata(env, texts)
+    set_text(&env.event_type, event_type, "event_type")
+    set_text(&env.source_node, source_node, "source_node")
+    set_text(&env.target_node, target_node, "target_node")
+    set_text(&env.reply_to, reply_to, "reply_to")
     env.timestamp, env.epoch, env.seq, env.depth, env.priority = timestamp, epoch, seq, depth, priority
     if ttl is not None:
         env.ttl_ms = ttl

@@ -48,7 +48,8 @@ cdef class Framer(Sender):
         cdef uint8_t head[MAX_HEADER]
         cdef Py_ssize_t size
         cdef bint starts = True
-        self._own_run()
+        if self.run.of != NULL:
+            self._own_run()
         if self.format == PROTO:
             head[0] = BATCH_ELEMENT
             size = put_varint(head + 1, <uint64_t>message.len) - head
@@ -66,7 +67,8 @@ cdef class Framer(Sender):
     cdef int _put_framed(self, Span message, Subject* subject) except -1:
         """The same for what a Relay has framed."""
         cdef bint starts
-        self._own_run()
+        if self.run.of != NULL:
+            self._own_run()
         starts = self.format == JSON or self._open_batch(message.len)
         if not reserve(&self.out, message.len):
             raise MemoryError
@@ -77,8 +79,6 @@ cdef class Framer(Sender):
         """Copies what is held in common with others, since something that they do not get is to follow it."""
         cdef Run run = self.run
         cdef Span elements
-        if run.of == NULL:
-            return 0
         if not reserve(&self.out, run.end - run.start):
             raise MemoryError
         while next_batch(&run, &elements):

@@ -18,7 +18,7 @@ from lexmesh._status cimport malformed
 
 cdef extern from "text.h" nogil:
     void lm_set_hash_key(uint64_t key) noexcept
-    bint lm_begins16(const uint8_t* ptr, const uint8_t* expected, size_t length) noexcept
+    bint lm_begins(const uint8_t* ptr, size_t available, const uint8_t* expected, size_t length) noexcept
 
 cdef enum:
     FEW_KEYS = 8          # up to here comparing all pairs of hashes beats filling a table
@@ -156,8 +156,8 @@ cdef class Walker:
             cursor[0] = at + 1
             return OK
         while True:
-            if expected and index < self.known and end - at >= 16 and lm_begins16(
-                    at, self.expected[index].text, self.expected[index].len):
+            if expected and index < self.known and lm_begins(
+                    at, <size_t>(end - at), self.expected[index].text, self.expected[index].len):
                 self.expected[index].at = at
                 cursor[0] = after_space(at + self.expected[index].len, end)
             else:

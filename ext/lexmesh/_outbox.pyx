@@ -169,7 +169,7 @@ cdef class Outbox(Framer):
         return 0
 
     cdef int queue_own(self, Span message, Subject* subject) except -1:
-        if self._make_room(message.len, subject):
+        if not self.stuck or self._make_room(message.len, subject):
             self.put(message, subject)
         return 0
 
@@ -177,7 +177,8 @@ cdef class Outbox(Framer):
         """Records so many bytes, and the header of a batch if they start one."""
         if starts and self.format == PROTO:
             size += self.batch_head
-        self._record(subject, <uint32_t>size, starts)
+        if not counted(self, subject, <uint32_t>size):
+            self._record(subject, <uint32_t>size, starts)
         self._waits()
         if self.out.len > FLUSH_BYTES and not self.stuck:
             self.flush()

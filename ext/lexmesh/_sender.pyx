@@ -4,12 +4,11 @@ from lexmesh.errors import DeniedError, NotConnectedError
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
 
 from lexmesh._buffer cimport Buffer
 from lexmesh._emit cimport emit_json, emit_proto
-from lexmesh._envelope cimport HAS_TTL, JSON, JSON_VALUE, OPAQUE_BYTES, PROTO, Envelope
-from lexmesh._fields cimport Fields, plain_payload, text_of
+from lexmesh._envelope cimport HAS_TTL, JSON, JSON_VALUE, OPAQUE_BYTES, PROTO, Envelope, clear
+from lexmesh._fields cimport Fields, plain_payload, set_text
 from lexmesh._identity cimport printed_id
 from lexmesh._ledger cimport ROUTED
 from lexmesh._router cimport Subject
@@ -50,22 +49,25 @@ cdef class Sender(Backlog):
                  uint32_t depth):
         cdef Envelope env
         cdef Fields fields = None
+        cdef dict texts = None
+        if metadata:
+            fields = Fields.__new__(Fields)
+            texts = fields.mapping(metadata)
         self._begin(&env, event_type, now)
-        env.target_node = text_of(target_node, "target_node")
-        env.reply_to = text_of(reply_to, "reply_to")
         env.depth = <uint32_t>self.core.cause_depth if self.core.cause_depth >= 0 and depth == 0 else depth
         env.priority = priority
         if ttl is not None:
             env.ttl_ms = ttl
             env.has = HAS_TTL
-        if metadata:
-            fields = Fields.__new__(Fields)
-            fields.metadata(&env, metadata)
         if data is not None and not plain_payload(&env, data):
             fields = Fields.__new__(Fields) if fields is None else fields
             fields.payload(&env, data)
             if env.payload_kind == JSON_VALUE:
                 self._check_json(env.payload)
+        if texts is not None:
+            fields.metadata(&env, texts)    # from here on no Python code runs that might change it
+        set_text(&env.target_node, target_node, "target_node")
+        set_text(&env.reply_to, reply_to, "reply_to")
         return self._publish(&env)
 
     def publish_json(self, event_type, bytes line not None, metadata, int64_t now):
@@ -87,26 +89,29 @@ cdef class Sender(Backlog):
 
     cdef str say_json(self, event_type, bytes line, metadata, int64_t now):
         cdef Envelope env
-        cdef Fields fields
+        cdef Fields fields = None
+        cdef dict texts = None
         cdef Span text = span(<const uint8_t*>PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
         self._check_json(text)      # before it is part of a message, which it might end early
-        self._begin(&env, event_type, now)
         if metadata:
             fields = Fields.__new__(Fields)
-            fields.metadata(&env, metadata)
+            texts = fields.mapping(metadata)
+        self._begin(&env, event_type, now)
+        if texts is not None:
+            fields.metadata(&env, texts)
         env.payload = text
         env.payload_kind = JSON_VALUE
         return self._publish(&env)
 
     cdef int _begin(self, Envelope* env, event_type, int64_t now) except -1:
         """Describes what all events of this node have; their texts live as long as the caller's arguments."""
-        memset(env, 0, sizeof(Envelope))
+        clear(env)
         env.rewrite = True      # there is nothing to splice
         if event_type is not self.last_type or event_type is None:
             self.last_type = None
             self.last_name = span(NULL, 0)
             self.last_subject = NULL
-            self.last_name = text_of(event_type, "event_type")
+            set_text(&self.last_name, event_type, "event_type")
             self.last_type = event_type
         env.event_type = self.last_name
         env.source_node = self.core.name_span

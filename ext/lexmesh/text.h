@@ -275,6 +275,13 @@ static inline int lm_begins16(const uint8_t *ptr, const uint8_t *expected, size_
 #endif
 }
 
+/* Whether a text begins with another of at most sixteen bytes, which stands where sixteen may be read. */
+static inline int lm_begins(const uint8_t *ptr, size_t available, const uint8_t *expected, size_t length) {
+    if (length > available) return 0;
+    if (available >= 16 || lm_may_overread(ptr, 16)) return lm_begins16(ptr, expected, length);
+    return length <= 16 && memcmp(ptr, expected, length) == 0;
+}
+
 /* Folded multiply over 8-byte words, in the manner of wyhash (Wang Yi, public domain). */
 static inline uint64_t lm_hash(const uint8_t *ptr, size_t length) {
     uint64_t state = lm_hash_key ^ length;

@@ -4,13 +4,12 @@ import asyncio
 
 from lexmesh import WebSocketClient, WebSocketServer
 from lexmesh.transports.loop import run
+from lexmesh.transports.publishing import EVENTS_A_TURN
 
 from .ends import say, say_ready, say_started
 from .tally import Tally, lines
 
 SUBJECT = "sensor_reading"
-BETWEEN_LOOKS = 64
-"""Messages after which the sender lets its loop send, as `stream_data` does."""
 
 
 async def _receive(port: int, count: int) -> None:
@@ -31,7 +30,7 @@ async def _send(port: int, count: int) -> None:
         say_started()
         for number, message in enumerate(messages):
             client.publish_json(SUBJECT, message)
-            if number % BETWEEN_LOOKS == 0:
+            if number % EVENTS_A_TURN == 0:  # as `stream_data` does
                 await client.writable()
         receipt = await client.flush()
         assert receipt["routed"] == count, receipt
