@@ -1,5 +1,7 @@
 """The prefilter's tables, from the patterns of a policy."""
 
+from typing import final
+
 from collections.abc import Iterable
 
 from typing_extensions import disjoint_base
@@ -20,6 +22,7 @@ def cheapest_of_each(patterns: list[bytes]) -> list[bytes]: ...
 def covered_trigrams(patterns: Iterable[bytes]) -> set[bytes]: ...
 
 @disjoint_base
+@final
 class Prefilter:
     """Tables for some of a policy's patterns."""
 
