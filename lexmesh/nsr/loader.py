@@ -141,6 +141,12 @@ class PolicyReader:
             return self._strings(number, rule, "markers", self._check_letters)
         found: list[str] = []
         for marker in markers:
+            if marker in RULE_KEYS:  # TOML gives a table all that follows its header, so this was meant for the rule
+                reason = (
+                    f"{marker!r} stands under [rule.markers]; move it above that line"
+                    " (a marker of that name goes in markers = [...])"
+                )
+                self._fail(self._lines.of_text(number, "markers", marker), reason)
             self._check_letters(number, "markers", marker)
             found += [marker, *self._strings(number, markers, marker, self._check_letters)]
         return tuple(found)
