@@ -37,6 +37,7 @@ RULE = '[[rule]]\nname = "r"\nscope = ["metadata values"]\nmarkers = ["force"]\n
         (RULE + 'except = [\n  "force majeure",\n  "force"]\n', 7, "overlaps the marker"),
         (RULE + 'except = ["good morning"]\n', 5, "holds none"),
         (RULE + 'except = ["force majeure", "by force majeure"]\n', 5, "overlaps the exception 'force majeure'"),
+        (RULE + 'except = ["force majeure", "Force-Majeure"]\n', 5, "the exception 'Force-Majeure' is there twice"),
         (RULE + "about = 3\n", 5, "must be a string"),
     ],
 )

@@ -62,6 +62,8 @@ class PolicyReader:
             match = _TOML_LINE.search(str(error))
             line = int(match[1]) if match and match[1] else text.count("\n") + 1
             self._fail(line, f"not TOML: {_TOML_LINE.sub('', str(error))}")
+        except RecursionError:
+            self._fail(0, "not TOML that can be read: nested too deeply")
 
     def _fail(self, line: int, reason: str) -> NoReturn:
         raise PolicyError(self._source, line, reason)
@@ -197,6 +199,8 @@ class PolicyReader:
                 reason = "overlaps the marker itself, which could then never be found"
             elif not any(_holds(letters, marker) for marker in markers):
                 reason = "holds none of the rule's markers"
+            elif letters in phrases:
+                reason = "is there twice"
             elif same:
                 reason = f"overlaps the exception {same[0]!r}"
             if reason:
