@@ -326,7 +326,8 @@ def _read(path: str | os.PathLike[str]) -> str:
     try:
         return read_settings(path)
     except OSError as error:
-        raise ConfigError("", None, (error.strerror or str(error)).lower(), os.fspath(path)) from None
+        reason = error.strerror or str(error)
+        raise ConfigError("", None, reason[:1].lower() + reason[1:], os.fspath(path)) from None
     except UnicodeDecodeError as error:
         raise ConfigError("", None, f"not UTF-8 at byte {error.start}; TOML is", os.fspath(path)) from None
 
@@ -341,6 +342,8 @@ def _parse(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
         line = int(found[1]) if found else text.rstrip().count("\n") + 1
         reason = f"not TOML: {reason[:1].lower()}{reason[1:]}"
         raise ConfigError("", None, reason, f"{os.fspath(path)}:{line}") from None
+    except RecursionError:
+        raise ConfigError("", None, "not TOML that can be read: nested too deeply", os.fspath(path)) from None
 
 
 def _place_of(path: str | os.PathLike[str], text: str, option: str) -> str:

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_process import PATIENCE
 from raw_ws import RawClient, eventually, gateway, text
 
 from lexmesh import MeshConfig, WebSocketServer
@@ -32,6 +35,17 @@ def read_lines(pipe: Path, count: int) -> int:
     """Reads so many lines of a pipe, or up to its end."""
     with pipe.open("rb") as reader:
         return sum(1 for _, _ in zip(range(count), reader, strict=False))
+
+
+def hang(file: AuditFile) -> Path:
+    """Has a file's next write wait as on a disk that hangs: what is open is now a pipe, to read from which ends it."""
+    path = file._file.path
+    path.unlink()
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR)
+    os.dup2(pipe, file._file._fd)
+    os.close(pipe)
+    return path
 
 
 def note(audit: Audit, count: int = 1) -> None:
@@ -111,10 +125,12 @@ async def test_a_disk_that_fails_stops_nothing_and_is_told_once(caplog: pytest.L
 async def test_a_gateway_does_not_start_whose_file_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     for name, reason in {
         "none/audit.ndjson": "no such file or directory",
         "file/audit.ndjson": "not a directory",
         "directory": "is a directory",
+        "pipe": "not a regular file",
     }.items():
         path = tmp_path / name
         server = WebSocketServer("x", port=0, config=MeshConfig(audit_file=path))
@@ -151,11 +167,10 @@ async def test_a_gateway_that_cannot_listen_leaves_no_file_open(tmp_path: Path) 
 
 
 async def test_a_disk_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
     audit = Audit()
-    file = AuditFile(audit, pipe, 1 << 20, 1)
+    file = AuditFile(audit, tmp_path / "a", 1 << 30, 1)
     await file.start()
+    pipe = hang(file)
     note(audit, 5000)  # more than a pipe takes
     await asyncio.sleep(0)
     await eventually(lambda: not file._waiting)
@@ -167,11 +182,10 @@ async def test_a_disk_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
 
 
 async def test_what_a_hanging_disk_has_not_taken_at_the_end_is_counted(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
     audit = Audit()
-    file = AuditFile(audit, pipe, 1 << 20, 1)
+    file = AuditFile(audit, tmp_path / "a", 1 << 30, 1)
     await file.start()
+    pipe = hang(file)
     note(audit, 5000)
     await eventually(lambda: not file._waiting)
     note(audit, 30)
@@ -180,6 +194,45 @@ async def test_what_a_hanging_disk_has_not_taken_at_the_end_is_counted(tmp_path:
     assert await asyncio.to_thread(read_lines, pipe, 5000) == 5000
     await eventually(lambda: file._task is None)
     await file.stop(1)
+
+
+HANGING_GATEWAY = """
+import asyncio, sys
+from lexmesh import MeshConfig, WebSocketServer
+from lexmesh.transports.loop import run, until_signal
+sys.path.insert(0, sys.argv[2])
+from test_audit_file import hang, note, until_it_writes
+
+class Server(WebSocketServer):
+    async def start(self):
+        await super().start()
+        hang(self._audit_file)
+        note(self.pipeline.audit, 5000)
+        await until_it_writes(self._audit_file)
+        asyncio.get_running_loop().call_soon(lambda: print("hangs", flush=True))
+
+    async def stop(self):
+        await super().stop()
+        print("stopped", flush=True)
+
+run(until_signal(Server("x", port=0, config=MeshConfig(audit_file=sys.argv[1], drain_seconds=0.1))))
+"""
+
+
+async def until_it_writes(file: AuditFile) -> None:
+    await eventually(lambda: file._task is not None and not file._waiting)
+
+
+def test_sigterm_ends_a_gateway_whose_disk_hangs(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HANGING_GATEWAY, str(tmp_path / "a"), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "hangs\n"
+            process.terminate()
+            assert process.stdout.readline() == "stopped\n"
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
 
 
 async def test_a_gateway_can_be_started_again(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ RULE = '[[rule]]\nname = "r"\nscope = ["metadata values"]\nmarkers = ["force"]\n
         (RULE + 'except = [\n  "force majeure",\n  "force"]\n', 7, "overlaps the marker"),
         (RULE + 'except = ["good morning"]\n', 5, "holds none"),
         (RULE + 'except = ["force majeure", "by force majeure"]\n', 5, "overlaps the exception 'force majeure'"),
+        (RULE + 'except = ["force majeure", "Force-Majeure"]\n', 5, "the exception 'Force-Majeure' is there twice"),
         (RULE + "about = 3\n", 5, "must be a string"),
     ],
 )
@@ -56,6 +57,16 @@ def test_markers_with_inflections(tmp_path: Path) -> None:
     policy = NsrPolicy.load(file)
     assert policy.rules[0].markers == ("harm", "harms", "override_consent")
     assert not policy.check_json(b'{"type": "override.consent"}').allowed
+
+
+@pytest.mark.parametrize("key", ["except", "subjects", "about", "name"])
+def test_a_key_of_the_rule_is_no_marker(key: str) -> None:
+    header = '[[rule]]\nname = "r"\nscope = ["payload strings"]\n'
+    with pytest.raises(PolicyError) as caught:
+        NsrPolicy.loads(f'{header}[rule.markers]\nforce = ["forced"]\n{key} = ["force majeure"]\n', "p.toml")
+    assert str(caught.value).startswith(f"p.toml:6: {key!r} stands under [rule.markers]; move it above that line")
+    policy = NsrPolicy.loads(f'{header}markers = ["force", "{key}"]\n')  # as the error says it is done
+    assert not policy.check_json(b'{"type": "a", "data": "%s"}' % key.encode()).allowed
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,15 +111,33 @@ def test_a_full_disk_loses_what_it_is_said_to_and_ends_the_broken_line(tmp_path:
 
 
 def test_a_device_is_never_rotated(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    file = RotatingLines(pipe, 50, 3)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    reader, terminal = os.openpty()
+    tty.setraw(terminal)
+    path = tmp_path / "device"
+    path.symlink_to(os.ttyname(terminal))
+    file = RotatingLines(path, 50, 3)
     assert file.append(lines(*range(20))) == (0, None)
     assert os.read(reader, 1000) == b"".join(lines(*range(20)))
     file.close()
     os.close(reader)
-    assert os.listdir(tmp_path) == ["pipe"]
+    os.close(terminal)
+    assert os.listdir(tmp_path) == ["device"]
+
+
+def test_a_pipe_is_refused_at_the_start_and_when_it_takes_the_files_place(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    file = RotatingLines(path, 1000, 1)
+    file.append(lines(1))
+    path.unlink()
+    os.mkfifo(path)
+    lost, error = file.append(lines(2, 3))
+    assert (lost, error.errno, error.strerror) == (2, errno.EINVAL, "Not a regular file")
+    with pytest.raises(OSError, match="Not a regular file"):
+        RotatingLines(path, 1000, 1).check()
+    path.unlink()
+    assert file.append(lines(4)) == (0, None)
+    file.close()
+    assert numbers_in(path) == [4]
 
 
 @pytest.fixture

@@ -51,4 +51,17 @@ def test_commands_say_so_in_one_line(pipe: Path) -> None:
         assert_one_line(lexmesh("policy", "check", path), 1, words)
         assert_one_line(lexmesh("policy", "scan", "--policy", path), 1, words)
         assert_one_line(lexmesh("mesh", "start", "--port", "0", "--policy", path), 1, words)
-        assert_one_line(lexmesh("mesh", "start", "--port", "0", "--config", path), 1, path, "not a regular file")
+        assert_one_line(
+            lexmesh("mesh", "start", "--port", "0", "--config", path),
+            1,
+            path,
+            "not a regular file; give the path of a TOML",
+        )
+
+
+def test_what_is_nested_too_deeply_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text("a = " + "[" * 100_000 + "\n")
+    words = f"{path}: not TOML that can be read: nested too deeply"
+    assert_one_line(lexmesh("policy", "check", str(path)), 1, words)
+    assert_one_line(lexmesh("mesh", "start", "--port", "0", "--config", str(path)), 1, words)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .arguments import input_file, made_up_name, message_type, node_name, pairs
+from .arguments import input_file, made_up_name, message_type, node_name, pairs, subject_texts
 from .urls import gateway_url
 
 __all__ = ["app"]
@@ -139,7 +139,10 @@ def pub(
 @app.command()
 def sub(
     url: Url,
-    subjects: Annotated[list[str], typer.Argument(metavar="SUBJECT…", help="Types; * is one token, > the rest.")],
+    subjects: Annotated[
+        list[str],
+        typer.Argument(metavar="SUBJECT…", help="Types; * is one token, > the rest.", callback=subject_texts),
+    ],
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N messages.")] = None,
     node_id: NodeId = None,
     as_json: AsJson = False,

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 import typer
 
+from .arguments import utf8
+
 __all__ = ["gateway_url"]
 
 
@@ -19,8 +21,10 @@ def gateway_url(text: str) -> str:
         The same.
 
     Raises:
-        typer.BadParameter: no scheme, another scheme than ws or wss, no host, or a port that is none.
+        typer.BadParameter: empty, not UTF-8, no scheme, another scheme than ws or wss, no host, or a port that is none.
     """
+    if not utf8("the URL", text).strip():
+        raise typer.BadParameter("the URL is empty; write ws://HOST:PORT")
     scheme, separator, rest = text.partition("://")
     if not separator:
         raise typer.BadParameter(f"'{text}' has no scheme; write ws://{text}")

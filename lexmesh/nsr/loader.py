@@ -62,6 +62,8 @@ class PolicyReader:
             match = _TOML_LINE.search(str(error))
             line = int(match[1]) if match and match[1] else text.count("\n") + 1
             self._fail(line, f"not TOML: {_TOML_LINE.sub('', str(error))}")
+        except RecursionError:
+            self._fail(0, "not TOML that can be read: nested too deeply")
 
     def _fail(self, line: int, reason: str) -> NoReturn:
         raise PolicyError(self._source, line, reason)
@@ -141,6 +143,12 @@ class PolicyReader:
             return self._strings(number, rule, "markers", self._check_letters)
         found: list[str] = []
         for marker in markers:
+            if marker in RULE_KEYS:  # TOML gives a table all that follows its header, so this was meant for the rule
+                reason = (
+                    f"{marker!r} stands under [rule.markers]; move it above that line"
+                    " (a marker of that name goes in markers = [...])"
+                )
+                self._fail(self._lines.of_text(number, "markers", marker), reason)
             self._check_letters(number, "markers", marker)
             found += [marker, *self._strings(number, markers, marker, self._check_letters)]
         return tuple(found)
@@ -191,6 +199,8 @@ class PolicyReader:
                 reason = "overlaps the marker itself, which could then never be found"
             elif not any(_holds(letters, marker) for marker in markers):
                 reason = "holds none of the rule's markers"
+            elif letters in phrases:
+                reason = "is there twice"
             elif same:
                 reason = f"overlaps the exception {same[0]!r}"
             if reason:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -12,6 +14,7 @@ import orjson
 from lexmesh.nsr.audit import Audit, AuditRecord
 
 from .rotating_lines import RotatingLines
+from .writer_thread import WriterThread
 
 __all__ = ["AuditFile"]
 
@@ -20,6 +23,9 @@ MOST_WAITING = 8192
 
 WARN_SECONDS = 60.0
 """A disk that fails is spoken of at most this often."""
+
+CLOSE_SECONDS = 0.5
+"""How long a disk that has taken everything may take to close the file."""
 
 PASSING = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What a disk may get over by itself; anything else at the start is a mistake of configuration."""
@@ -40,6 +46,7 @@ class AuditFile:
     def __init__(self, audit: Audit, path: Path, max_bytes: int, kept: int) -> None:
         self._audit = audit
         self._file = RotatingLines(path, max_bytes, kept)
+        self._thread = WriterThread("lexmesh-audit")
         self._waiting: list[AuditRecord] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -55,9 +62,10 @@ class AuditFile:
         loop = asyncio.get_running_loop()
         self._warned_at = loop.time() - WARN_SECONDS
         try:
-            await asyncio.to_thread(self._file.check)
+            await self._thread.run(self._file.check)
         except OSError as error:
             if error.errno not in PASSING:
+                self._thread.end()
                 raise
             self._loop = loop
             self._warn(error.strerror or str(error))
@@ -76,8 +84,10 @@ class AuditFile:
             await asyncio.wait({task}, timeout=seconds)
         self._audit.lost += len(self._waiting)
         self._waiting = []
-        if task is None or task.done():
-            self._file.close()
+        with contextlib.suppress(TimeoutError):  # then it is closed when the disk goes on
+            async with asyncio.timeout(CLOSE_SECONDS if task is None or task.done() else 0):
+                await self._thread.run(self._file.close)
+        self._thread.end()
 
     def _add(self, record: AuditRecord) -> None:
         if len(self._waiting) < MOST_WAITING:
@@ -95,7 +105,7 @@ class AuditFile:
         try:
             while self._waiting:
                 records, self._waiting = self._waiting, []
-                lost, error = await asyncio.to_thread(self._append, records)
+                lost, error = await self._thread.run(partial(self._append, records))
                 self._audit.lost += lost
                 if error is not None:
                     self._warn(error.strerror or str(error))

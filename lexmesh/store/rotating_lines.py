@@ -17,6 +17,9 @@ __all__ = ["RotatingLines"]
 MODE = 0o640
 """Of a file that is made here, less the umask: who may read what peers were refused is the operator's to widen."""
 
+# Not blocking: a pipe or a terminal that nobody is at would be waited for.
+FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND
+FLAGS |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 
@@ -36,13 +39,14 @@ class RotatingLines:
         self._kept = kept
         self._fd = -1
         self._size = 0
-        self._is_plain = False  # a pipe or a device has no size and is never rotated
+        self._is_plain = False  # a device has no size and is never rotated
 
     def check(self) -> None:
         """Opens the file, and sees whether it could be rotated.
 
         Raises:
-            OSError: it cannot be opened, or its directory cannot be written to.
+            OSError: it cannot be opened, is neither a regular file nor a character device such as /dev/null, or its
+                directory cannot be written to.
         """
         try:
             self._open()
@@ -101,9 +105,11 @@ class RotatingLines:
         if self._fd >= 0 and self._is_where_it_was():
             return
         self.close()
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), MODE)
+        self._fd = os.open(self.path, FLAGS, MODE)
         status = os.fstat(self._fd)
         self._is_plain = stat.S_ISREG(status.st_mode)
+        if not self._is_plain and not stat.S_ISCHR(status.st_mode):  # a pipe that nobody reads takes a write for ever
+            raise OSError(errno.EINVAL, "Not a regular file", os.fspath(self.path))
         self._size = status.st_size if self._is_plain else 0
         if self._size:
             os.lseek(self._fd, -1, os.SEEK_END)
