@@ -1,10 +1,7 @@
 """The prefilter's tables, from the patterns of a policy."""
 
-from typing import final
-
 from collections.abc import Iterable
-
-from typing_extensions import disjoint_base
+from typing import final
 
 MANY: int
 FREQUENCY: tuple[int, ...]
@@ -21,7 +18,6 @@ def covering(patterns: list[bytes]) -> list[bytes]: ...
 def cheapest_of_each(patterns: list[bytes]) -> list[bytes]: ...
 def covered_trigrams(patterns: Iterable[bytes]) -> set[bytes]: ...
 
-@disjoint_base
 @final
 class Prefilter:
     """Tables for some of a policy's patterns."""
