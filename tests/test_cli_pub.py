@@ -226,7 +226,7 @@ def test_many_lines_lose_nothing_and_keep_their_order(count: int) -> None:
         assert pub.returncode == 0, pub.stderr
         assert sub.end() == 0
         assert b"".join(b"%d\n" % orjson.loads(line)["data"] for line in sub.seen["stdout"]) == numbers
-        assert f"received {count}, lost 0, reconnects 0" in sub.text("stderr")
+        assert f"received {count}, denied 0, lost 0, reconnects 0" in sub.text("stderr")
         found = orjson.loads(pub.stdout)
         assert (found["sent"], found["routed"], found["lost"]) == (count, count, 0)
         ledger = running.stop()
@@ -254,7 +254,7 @@ def test_a_kill_amid_a_million_lines_loses_no_more_than_is_told(tmp_path: Path) 
     got = [orjson.loads(line)["data"] for line in sub.seen["stdout"]]
     assert got == sorted(set(got))
     told = orjson.loads(next(line for line in reversed(sub.seen["stderr"]) if line.startswith(b"{")))
-    assert told == {"received": len(got), "lost": None, "missing": count - len(got), "reconnects": 1}
+    assert told == {"received": len(got), "denied": 0, "lost": None, "missing": count - len(got), "reconnects": 1}
     assert found["sent"] == count
     # Unroutable is what came while the subscriber was not back yet. At most two windows and a turn are under way.
     assert 0 < count - len(got) <= found["lost"] + found["unroutable"]

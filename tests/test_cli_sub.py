@@ -30,7 +30,7 @@ def test_count_is_exact_even_when_more_comes() -> None:
         lexmesh("pub", running.url, "x", given=b"1\n" * 5000)
         assert sub.end() == 0
         assert len(sub.seen["stdout"]) == 10
-        assert "received 10, lost 0, reconnects 0" in sub.text("stderr")
+        assert "received 10, denied 0, lost 0, reconnects 0" in sub.text("stderr")
 
 
 def test_summary_as_json() -> None:
@@ -39,10 +39,28 @@ def test_summary_as_json() -> None:
         assert sub.end() == 0
         assert orjson.loads(sub.seen["stderr"][-1]) == {
             "received": 1,
+            "denied": 0,
             "lost": 0,
             "missing": 0,
             "reconnects": 0,
         }
+
+
+def test_what_its_own_policy_denies_is_counted_and_told_up_to_100_a_second(lax_file: str) -> None:
+    with (
+        gateway("--policy", lax_file) as running,
+        subscriber(running.url, ">", "--count", "1", "--json") as strict,
+        subscriber(running.url, ">", "--count", "3001", "--policy", lax_file) as lax,
+    ):
+        given = b'"force"\n' * 3000
+        lexmesh("pub", running.url, "agent_message", "--policy", lax_file, given=given)
+        lexmesh("pub", running.url, "x", given=b"1\n")
+        assert (strict.end(), lax.end()) == (0, 0)
+        *told, summary = [line for line in strict.seen["stderr"] if b"subscribed" not in line]
+        assert orjson.loads(summary)["denied"] == 3000
+        assert 100 <= len(told) < 3000
+        assert set(told) == {b"lexmesh: a message was denied: marker-instruction at data\n"}
+        assert "received 3001, denied 0" in lax.text("stderr")
 
 
 OTHERS = "denied, on other subjects or for other nodes"
@@ -52,8 +70,8 @@ def test_what_others_were_denied_is_not_lost(lax_file: str) -> None:
     given = b'1\n"force"\n2\n'
     with gateway() as running:
         for option, said in (
-            ((), f"lexmesh: received 2, lost 0, reconnects 0; 1 more did not come: {OTHERS}\n"),
-            (("--json",), '{"received":2,"lost":0,"missing":1,"reconnects":0}\n'),
+            ((), f"lexmesh: received 2, denied 0, lost 0, reconnects 0; 1 more did not come: {OTHERS}\n"),
+            (("--json",), '{"received":2,"denied":0,"lost":0,"missing":1,"reconnects":0}\n'),
         ):
             with subscriber(running.url, ">", "--count", "2", *option) as sub:
                 lexmesh("pub", running.url, "agent_message", "--policy", lax_file, given=given)
@@ -122,13 +140,13 @@ def test_after_a_reconnect_nobody_can_tell_what_was_lost(lax_file: str) -> None:
         with gateway(port=first.port) as second:
             sub.line(of="stderr", having=b"connected again")
             until(lambda: _published(second.url, sub), "a message after the reconnect")
-        assert f"received 3, missing 1 (lost or {OTHERS}), reconnects 1\n" in sub.text("stderr")
+        assert f"received 3, denied 0, missing 1 (lost or {OTHERS}), reconnects 1\n" in sub.text("stderr")
 
 
 def test_ctrl_c() -> None:
     with gateway() as running, subscriber(running.url, "x") as sub:
         assert sub.end(signal.SIGINT) == 130
-        assert "received 0, lost 0" in sub.text("stderr")
+        assert "received 0, denied 0, lost 0" in sub.text("stderr")
         assert "Traceback" not in sub.text("stderr")
         until(lambda: connections(running) == 0, "the gateway to see it leave")
 

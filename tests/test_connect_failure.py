@@ -14,6 +14,7 @@ from cli_process import assert_one_line, gateway, lexmesh
 from raw_ws import gateway as gateway_here
 
 from lexmesh import TransportError, WebSocketClient
+from lexmesh.transports.connect_failure import explained
 
 NO_HTTP = "it ended the connection without an HTTP answer; is it a lexmesh gateway? if it speaks TLS, use wss://"
 NO_TLS = "the TLS handshake failed; does the gateway speak TLS? else use ws://"
@@ -127,3 +128,10 @@ def test_commands_say_it_in_one_line() -> None:
         words = f"no WebSocket gateway at {url}: it answers 404 Not Found (no such path: the gateway is at /); correct"
         assert_one_line(lexmesh("pub", url, given=b"1\n"), 1, words)
         assert_one_line(lexmesh("sub", url, ">"), 1, words)
+
+
+def test_a_url_without_a_port_is_told_which_was_tried() -> None:
+    refused = ConnectionRefusedError()
+    assert "(port 80, for the URL names none; a gateway's default is ws://h:8765)" in str(explained("ws://h", refused))
+    assert "(port 443, " in str(explained("wss://h/path", refused))
+    assert "(port" not in str(explained("ws://h:80", refused))

@@ -144,6 +144,10 @@ def sub(
         typer.Argument(metavar="SUBJECT…", help="Types; * is one token, > the rest.", callback=subject_texts),
     ],
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N messages.")] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Consent policy (TOML) that each message must pass to be printed."),
+    ] = None,
     node_id: NodeId = None,
     as_json: AsJson = False,
 ) -> int:
@@ -152,7 +156,9 @@ def sub(
     from .subscribe import subscribe  # noqa: PLC0415
 
     name = node_id or made_up_name("sub")
-    return run_to_exit_code(subscribe(url, subjects, sys.stdout.fileno(), node_id=name, limit=count, as_json=as_json))
+    fd = sys.stdout.fileno()
+    work = subscribe(url, subjects, fd, node_id=name, limit=count, policy=policy, as_json=as_json)
+    return run_to_exit_code(work)
 
 
 @policy_app.command("check")

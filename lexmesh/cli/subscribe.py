@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from ..errors import TransportError
+from ..errors import DeniedError, TransportError
+from ..nsr.configured import named_policy
 from ..transports.websocket import WebSocketClient
 from .exits import OK, complain
 from .output import LineOutput
@@ -67,7 +69,7 @@ class Subscription:
 
 
 async def subscribe(
-    url: str, subjects: Sequence[str], fd: int, *, node_id: str, limit: int | None, as_json: bool
+    url: str, subjects: Sequence[str], fd: int, *, node_id: str, limit: int | None, policy: Path | None, as_json: bool
 ) -> int:
     """Prints what arrives for some subjects.
 
@@ -77,6 +79,7 @@ async def subscribe(
         fd: where the lines go.
         node_id: this subscriber's name in the mesh.
         limit: end after this many messages, None to go on until Ctrl-C.
+        policy: the policy's file that what arrives must pass; the configured or the default policy when None.
         as_json: the summary on stderr is one JSON object.
 
     Returns:
@@ -86,11 +89,18 @@ async def subscribe(
         ConnectError: there is no gateway at `url` to begin with.
         HandshakeError: what answers there is no gateway.
         OSError: the output cannot be written.
+        PolicyError: the policy cannot be loaded.
     """
+    chosen = named_policy(policy, "--policy") if policy is not None else None
     state = LinkState()
+
+    def denied(error: DeniedError) -> None:
+        text = f"a message was {error}"  # a path has keys of the sender's, and this is a terminal
+        state.say("".join(mark if mark.isprintable() else "?" for mark in text))
+
     output = LineOutput(fd)
     subscription = Subscription(output, limit)
-    client = WebSocketClient(node_id, url, on_state=state.change)
+    client = WebSocketClient(node_id, url, on_state=state.change, on_denied=denied, policy=chosen)
     try:
         await client.connect()
         await client.subscribe(*subjects, handler=subscription.take)
@@ -105,6 +115,7 @@ async def subscribe(
     output.finish()
     summary = {
         "received": subscription.received,
+        "denied": client.denied,
         "lost": lost,
         "missing": missing,
         "reconnects": client.reconnects,
@@ -141,4 +152,6 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
         gaps, rest = f"missing {missing} (lost or {OTHER_GAPS})", ""
     else:
         gaps, rest = f"lost {lost}", f"; {missing - lost} more did not come: {OTHER_GAPS}" if missing > lost else ""
-    complain(f"received {summary['received']}, {gaps}, reconnects {summary['reconnects']}{rest}")
+    complain(
+        f"received {summary['received']}, denied {summary['denied']}, {gaps}, reconnects {summary['reconnects']}{rest}"
+    )

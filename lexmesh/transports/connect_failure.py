@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import picows
 
@@ -101,5 +102,14 @@ def _of_socket(url: str, error: Exception) -> str:
         return f"its certificate is not trusted: {error.verify_message}; SSL_CERT_FILE names those that are"
     for kind, plain, over_tls in _SOCKET_REASONS:
         if isinstance(error, kind):
-            return over_tls if url.startswith("wss:") else plain
+            return (over_tls if url.startswith("wss:") else plain) + _port_tried(url)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _port_tried(url: str) -> str:
+    """Which port a URL without one stands for, since a gateway's default is another."""
+    parts = urlsplit(url)
+    if parts.port is not None:
+        return ""
+    port = 443 if parts.scheme == "wss" else 80
+    return f" (port {port}, for the URL names none; a gateway's default is {parts.scheme}://{parts.hostname}:8765)"

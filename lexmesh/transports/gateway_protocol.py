@@ -33,17 +33,33 @@ ERRORS_A_SECOND = 100
 """Refusals that are told one by one; the rest is in the receipts."""
 
 
-class _Peer:
-    """What a gateway remembers of one connection."""
+class PerSecond:
+    """Lets so many refusals be told in each second."""
 
-    __slots__ = ("denied_by_rule", "passed", "second", "strikes", "told")
+    __slots__ = ("second", "told")
 
     def __init__(self) -> None:
+        self.second = 0  # the second that `told` counts
+        self.told = 0
+
+    def may_tell(self, now: int) -> bool:
+        """Whether one more refusal may be told this second; `now` in milliseconds."""
+        if now // 1000 != self.second:
+            self.second, self.told = now // 1000, 0
+        self.told += 1
+        return self.told <= ERRORS_A_SECOND
+
+
+class _Peer(PerSecond):
+    """What a gateway remembers of one connection."""
+
+    __slots__ = ("denied_by_rule", "passed", "strikes")
+
+    def __init__(self) -> None:
+        super().__init__()
         self.denied_by_rule: dict[str, int] = {}
         self.strikes: dict[str, int] = {}  # refusals by outcome since a message last passed
         self.passed = 0
-        self.second = 0  # the second that `told` counts
-        self.told = 0
 
     def strike(self, outcome: str, passed: int) -> int:
         """Counts a refusal; returns how many of its kind there were since a message passed."""
@@ -52,13 +68,6 @@ class _Peer:
             self.passed = passed
         self.strikes[outcome] = self.strikes.get(outcome, 0) + 1
         return self.strikes[outcome]
-
-    def may_tell(self, now: int) -> bool:
-        """Whether one more refusal may be told this second; `now` in milliseconds."""
-        if now // 1000 != self.second:
-            self.second, self.told = now // 1000, 0
-        self.told += 1
-        return self.told <= ERRORS_A_SECOND
 
 
 class GatewayProtocol:

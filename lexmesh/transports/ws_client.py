@@ -12,7 +12,7 @@ from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint, check_pattern
 from lexmesh._sender import Sender
 from lexmesh.config import MeshConfig
-from lexmesh.errors import DisconnectedError, NotConnectedError
+from lexmesh.errors import DeniedError, DisconnectedError, NotConnectedError
 from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
 from lexmesh.nsr.configured import configured_policy
@@ -40,6 +40,8 @@ class WebSocketClient(Publishing):
         on_state: callable(state, detail), state one of connected, disconnected, retrying, closed.
         on_refused: callable(id, error), told of each event that the gateway refused and nobody waits for, up to 100 a
             second; the receipts count them all. The id is empty where the gateway cannot tell it.
+        on_denied: callable(error), told of each event that arrived and that this end's policy denied, up to 100 a
+            second; when None, these are logged.
         config: limits and overflow policy; from the environment when None.
         policy: the consent policy that what leaves and what arrives must pass; the configured file or the default
             policy when None. A laxer one is laxer at this end alone: the gateway has its own.
@@ -63,6 +65,7 @@ class WebSocketClient(Publishing):
         reconnect: bool = True,
         on_state: Callable[[str, str], None] | None = None,
         on_refused: Callable[[str, Exception], None] | None = None,
+        on_denied: Callable[[DeniedError], None] | None = None,
         config: MeshConfig | None = None,
         policy: NsrPolicy | None = None,
     ) -> None:
@@ -80,6 +83,8 @@ class WebSocketClient(Publishing):
         self._confirmed = 0
         self._on_state = on_state or (lambda _state, _detail: None)
         self._on_refused = on_refused or (lambda _id, _error: None)
+        self._on_denied = on_denied or _log_denied
+        self._denials = protocol.PerSecond()
         self.pipeline = StreamPipeline(
             node_id,
             policy=policy,
@@ -245,6 +250,12 @@ class WebSocketClient(Publishing):
         return int(self.pipeline.ledger()["ingress"]["routed"] - own)
 
     @property
+    def denied(self) -> int:
+        """Events that arrived and that this end's policy denied."""
+        own = self.core.origin.counts()["ingress"]["denied"]
+        return int(self.pipeline.ledger()["ingress"]["denied"] - own)
+
+    @property
     def missing(self) -> int:
         """Numbered events that never came, between the first and the last seen of each source.
 
@@ -292,8 +303,8 @@ class WebSocketClient(Publishing):
 
     def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None:
         """A message from the gateway was not routed here."""
-        if outcome == "denied":
-            logger.warning("denied a message of the gateway: %s at %s", reason, path)
+        if outcome == "denied" and self._denials.may_tell(now_ms()):
+            self._on_denied(DeniedError(reason, path))
 
     def session_congested(self, session: Session, congested: bool) -> None:
         """The queue towards the gateway passed its soft limit."""
@@ -317,3 +328,7 @@ class WebSocketClient(Publishing):
     def _send_subscriptions(self, session: Session | None = None) -> str:
         data = {"subjects": list(self._subjects), "echo": self._echo}
         return (session or self._open()).outbox.send(protocol.SUBSCRIBE, data)
+
+
+def _log_denied(error: DeniedError) -> None:
+    logger.warning("denied a message of the gateway: %s at %s", error.rule, error.path)
