@@ -6,8 +6,8 @@ import re
 from reference_fold import characters
 
 ESCAPE = re.compile(
-    rb"(?P<percent>%(?:25)*(?P<byte>[0-9A-Fa-f]{2}))"
-    rb"|%(?:25)*[uU](?P<percent_u>[0-9A-Fa-f]{4})"
+    rb"%(?:25)*[uU](?P<percent_u>[0-9A-Fa-f]{4})"
+    rb"|(?P<percent>%(?:25)*(?P<byte>[0-9A-Fa-f]{2}))"
     rb"|(?P<entity>&(?:amp;)*(?:\#(?P<decimal>[0-9]+);?|\#[xX](?P<hex>[0-9A-Fa-f]+);?|(?P<name>[A-Za-z0-9]{1,32});))"
     rb"|(?P<pair>\\+u(?P<high>[dD][89abAB][0-9A-Fa-f]{2})\\+u(?P<low>[dD][c-fC-F][0-9A-Fa-f]{2}))"
     rb"|(?P<bytes>(?:\\+(?:x[0-9A-Fa-f]{2}|[0-3][0-7]{2}))+)"
