@@ -109,6 +109,16 @@ cdef inline Span run_at(Span text, Alphabet alphabet, Py_ssize_t first) noexcept
     return span(text.ptr + first, last - first)
 
 
+cdef inline Span run_from(Span text, Alphabet alphabet, Py_ssize_t* at) noexcept nogil:
+    """The next run from `at` on, which is moved behind it; an empty one at the end."""
+    cdef Span run
+    while at[0] < text.len and not belongs(text.ptr[at[0]], alphabet):
+        at[0] += 1
+    run = run_at(text, alphabet, at[0])
+    at[0] += run.len
+    return run
+
+
 cdef inline Span after_break(Span text, Alphabet alphabet, Py_ssize_t at) noexcept nogil:
     """The run that stands after nothing but white space; an empty one if there is none."""
     cdef Py_ssize_t first = at
@@ -159,10 +169,7 @@ cdef inline bint is_of_both(Span text, Span run) noexcept nogil:
 cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noexcept nogil:
     """Finds the next run of an alphabet that is worth decoding by itself, from `at` on."""
     while at[0] < text.len:
-        while at[0] < text.len and not belongs(text.ptr[at[0]], alphabet):
-            at[0] += 1
-        run[0] = run_at(text, alphabet, at[0])
-        at[0] += run.len
+        run[0] = run_from(text, alphabet, at)
         if alphabet == BASE64_URL and is_of_both(text, run[0]):
             continue
         if is_worth(run[0], alphabet) and not is_part(text, run[0], alphabet):
@@ -173,10 +180,7 @@ cdef bint next_run(Span text, Alphabet alphabet, Py_ssize_t* at, Span* run) noex
 cdef bint next_line(Span lines, Alphabet alphabet, Py_ssize_t* at, Span* line) noexcept nogil:
     """Finds the next line of an encoding that is worth decoding by itself, from `at` on."""
     while at[0] < lines.len:
-        while at[0] < lines.len and not belongs(lines.ptr[at[0]], alphabet):
-            at[0] += 1
-        line[0] = run_at(lines, alphabet, at[0])
-        at[0] += line.len
+        line[0] = run_from(lines, alphabet, at)
         if is_worth(line[0], alphabet):
             return True
     return False
@@ -193,10 +197,7 @@ cdef bint next_wrapped(Span text, Alphabet alphabet, Py_ssize_t* at, Span* whole
     cdef bint worth
     cdef int lines
     while at[0] < text.len:
-        while at[0] < text.len and not belongs(text.ptr[at[0]], alphabet):
-            at[0] += 1
-        first = run_at(text, alphabet, at[0])
-        at[0] += first.len
+        first = run_from(text, alphabet, at)
         if first.len < shortest(alphabet):
             continue
         joined.len = 0
