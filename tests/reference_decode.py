@@ -15,10 +15,11 @@ CONTROLS = bytes(byte for byte in range(256) if not 0x20 <= byte < 0x7F)
 
 
 class Decodings(NamedTuple):
-    """What a text decodes to."""
+    """What a text decodes to, in the scanner's order: what is found first decides whether more is looked for."""
 
-    whatever: tuple[bytes, ...]
+    escaped: tuple[bytes, ...]
     quoted: tuple[bytes, ...]  # only where words are looked for
+    encoded: tuple[bytes, ...]
     numbered: tuple[bytes, ...]  # the same, and only words are looked for in it
 
 
@@ -29,7 +30,8 @@ def decodings(data: bytes, least: int) -> Decodings:
     least: letters that must be close to each other for characters set apart to be closed up.
     """
     quoted = (unescape_quoted(data),) if QUOTED.search(data) else ()
-    return Decodings((*_escaped(data), *_encoded(data), *spreads(data, least)), quoted, tuple(numbered(data)))
+    encoded = (*_encoded(data), *spreads(data, least))
+    return Decodings(tuple(_escaped(data)), quoted, encoded, tuple(numbered(data)))
 
 
 def _escaped(data: bytes) -> Iterator[bytes]:

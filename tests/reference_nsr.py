@@ -220,9 +220,11 @@ class Reference:
 
     def decodings(self, data: bytes, want: Want, level: int, path: str) -> None:
         found = decodings(data, 6 if want.values else self.least)
-        self.all_deeper(found.whatever, want, level, path)
+        self.all_deeper(found.escaped, want, level, path)
         if want.words:
             self.all_deeper(found.quoted, want, level, path)
+        self.all_deeper(found.encoded, want, level, path)
+        if want.words:
             self.all_deeper(found.numbered, Want(want.words), level, path)
 
     def _found(self, find: Find, want: Want, path: str) -> None:
