@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,16 +9,13 @@ from lexmesh.mesh.state.anti_entropy import AntiEntropy, deltas
 from lexmesh.mesh.state.journal import Conflict
 from lexmesh.mesh.state.replica import Change, Replica, Strategy
 from lexmesh.mesh.state.wire import EntryError, entry_from, entry_of
+from lexmesh.mesh.wall_clock import now_ms
 from lexmesh.mesh.watch import Watch
 from lexmesh.node_names import check_node_id
 
 __all__ = ["StateSynchronizer"]
 
 Send = Callable[[str, str, dict[str, Any]], None]
-
-
-def _wall_clock() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class StateSynchronizer:
@@ -42,7 +38,7 @@ class StateSynchronizer:
         *,
         categories: Iterable[str] | None = None,
         strategies: Mapping[str, Strategy] | None = None,
-        now: Callable[[], int] = _wall_clock,
+        now: Callable[[], int] = now_ms,
     ) -> None:
         self.node_id = check_node_id(node_id)
         self._shared = None if categories is None else frozenset(categories)
