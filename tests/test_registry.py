@@ -245,7 +245,7 @@ def test_equal_nodes_get_equal_shares() -> None:
     chosen = [one.find_best_node_for_task("task") for _ in range(20_000)]
     counts = [chosen.count(name) for name in names]
     assert max(counts) < 1.4 * min(counts) + 20
-    assert len(one.find_best_node_for_task("task", explain=True)["candidates"]) == MOST_COMPARED
+    assert 8 < len(one.find_best_node_for_task("task", explain=True)["candidates"]) <= MOST_COMPARED
 
 
 def test_the_topology_counts_what_is_there() -> None:

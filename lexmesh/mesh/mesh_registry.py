@@ -6,15 +6,16 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from lexmesh.mesh.registry.choice import Requirements, cost
+from lexmesh.mesh.registry.choice import NONE, Requirements, cost, total_cost
 from lexmesh.mesh.registry.node import Node, NodeEntry, NodeStatus, check_capability
+from lexmesh.mesh.registry.suspicion import MOST_PHI, SUSPECT_PHI
 from lexmesh.mesh.registry.table import NodeTable, Notice
 from lexmesh.mesh.wall_clock import now_ms
 from lexmesh.node_names import check_node_id
 
 __all__ = ["MeshRegistry"]
 
-MOST_COMPARED = 32
+MOST_COMPARED = 16
 """Of thousands that could do a task so many are drawn and compared: that costs the same for any number, and keeps all
 from choosing the same one (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001)."""
 
@@ -154,26 +155,24 @@ class MeshRegistry:
         wanted = Requirements.of(requirements)
         now = self._now()
         pool = self.table.able(task)
-        compared: list[tuple[float, float, str, dict[str, float]]] = []
+        compared: list[tuple[float, float, str]] = []
         excluded = []
         for name in pool.draw(MOST_COMPARED, self.table.pick):
             node = self.table.get(name)
-            parts = None if node is None else cost(node, self.table.phi(node, now))
-            if node is None or parts is None or parts["suspicion"] >= 1 or not wanted.allow(node):
+            phi = MOST_PHI if node is None else self.table.phi(node, now)
+            if node is None or phi >= SUSPECT_PHI or not (wanted is NONE or wanted.allow(node)):
                 excluded.append(name)
             else:
-                compared.append((sum(parts.values()), self.table.pick.random(), name, parts))
-        best = min(compared, default=None)
+                compared.append((total_cost(node, phi), self.table.pick.random(), name))
+        best = min(compared)[2] if compared else None
         if not explain:
-            return None if best is None else best[2]
-        candidates = [{"node": name, "cost": total, **parts} for total, _, name, parts in sorted(compared)]
-        return {
-            "task": task,
-            "node": None if best is None else best[2],
-            "able": len(pool),
-            "candidates": candidates,
-            "excluded": excluded,
-        }
+            return best
+        candidates = [self._explained(name, total, now) for total, _, name in sorted(compared)]
+        return {"task": task, "node": best, "able": len(pool), "candidates": candidates, "excluded": excluded}
+
+    def _explained(self, name: str, total: float, now: int) -> dict[str, Any]:
+        node = self.table.get(name)
+        return {"node": name, "cost": total, **(cost(node, self.table.phi(node, now)) if node else {})}
 
     def get_mesh_topology(self) -> dict[str, Any]:
         """The mesh as this node sees it.

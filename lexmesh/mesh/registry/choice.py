@@ -9,7 +9,7 @@ from typing import Any
 from lexmesh.mesh.registry.node import Node
 from lexmesh.mesh.registry.suspicion import SUSPECT_PHI
 
-__all__ = ["Requirements", "cost"]
+__all__ = ["Requirements", "cost", "total_cost"]
 
 # What makes a node as bad as one whose loop has no time left at all:
 FULL_QUEUE = 1_000  # messages waiting
@@ -64,13 +64,20 @@ class Requirements:
 NONE = Requirements()
 
 
-def cost(node: Node, phi: float) -> dict[str, float]:
-    """What speaks against a node, each part from 0 to 1; the sum is compared.
+def total_cost(node: Node, phi: float) -> float:
+    """What speaks against a node: the sum of the parts that `cost` tells.
 
     Args:
         node: the node.
         phi: its suspicion now.
     """
+    load = node.load
+    total = load.cpu + min(1.0, load.queue_depth / FULL_QUEUE) + min(1.0, phi / SUSPECT_PHI)
+    return total if node.rtt is None else total + min(1.0, node.rtt / LONG_ROUND_TRIP)
+
+
+def cost(node: Node, phi: float) -> dict[str, float]:
+    """What speaks against a node, part by part, each from 0 to 1."""
     return {
         "queue": min(1.0, node.load.queue_depth / FULL_QUEUE),
         "cpu": node.load.cpu,

@@ -43,5 +43,8 @@ class Pool:
         return list(self._names)
 
     def draw(self, most: int, pick: random.Random) -> list[str]:
-        """All names, or so many of them at random."""
-        return self._names[:] if len(self._names) <= most else pick.sample(self._names, most)
+        """All names, or what so many draws of them at random gave; a few may have given the same."""
+        count = len(self._names)
+        if count <= most:
+            return self._names[:]
+        return list({self._names[int(pick.random() * count)]: None for _ in range(most)})

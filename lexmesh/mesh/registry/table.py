@@ -61,8 +61,10 @@ class NodeTable:
         return self._able.get(capability) or Pool()
 
     def phi(self, node: Node, now: float) -> float:
-        """How much a node is suspected; this one never is."""
-        return 0.0 if node.entry.node_id == self.own.node_id else node.suspicion.phi(now)
+        """How much a node is suspected; this one never is, and no other before its heartbeat is due."""
+        if now - node.suspicion.last <= self._interval or node.entry.node_id == self.own.node_id:
+            return 0.0
+        return node.suspicion.phi(now)
 
     # -- entries ----------------------------------------------------------------------------------------------------
 
