@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         TransportError,
     )
     from lexmesh.events import DataType, EventType
+    from lexmesh.mesh.clock import FrequencySync
+    from lexmesh.mesh.mesh_registry import MeshRegistry
+    from lexmesh.mesh.synchronizer import StateSynchronizer
     from lexmesh.nsr import NsrPolicy, Verdict
     from lexmesh.pipeline import LexAmorisComputePipeline, Outcome, StreamPipeline
     from lexmesh.transports.websocket import WebSocketClient, WebSocketServer
@@ -57,6 +60,9 @@ _HOMES = {
         "TransportError",
     ),
     "lexmesh.events": ("DataType", "EventType"),
+    "lexmesh.mesh.clock": ("FrequencySync",),
+    "lexmesh.mesh.mesh_registry": ("MeshRegistry",),
+    "lexmesh.mesh.synchronizer": ("StateSynchronizer",),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
     "lexmesh.pipeline": ("LexAmorisComputePipeline", "Outcome", "StreamPipeline"),
     "lexmesh.transports.websocket": ("WebSocketClient", "WebSocketServer"),
@@ -70,11 +76,13 @@ __all__ = [
     "DeniedError",
     "DisconnectedError",
     "EventType",
+    "FrequencySync",
     "HandshakeError",
     "LexAmorisComputePipeline",
     "LexmeshError",
     "MalformedError",
     "MeshConfig",
+    "MeshRegistry",
     "NotConnectedError",
     "NsrPolicy",
     "Outcome",
@@ -82,6 +90,7 @@ __all__ = [
     "PolicyError",
     "PortInUseError",
     "RequestTimeoutError",
+    "StateSynchronizer",
     "StreamData",
     "StreamEvent",
     "StreamPipeline",
