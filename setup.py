@@ -72,6 +72,16 @@ def compiled() -> list[Extension]:
 
 
 setup(
-    packages=["lexmesh", "lexmesh.cli", "lexmesh.mesh", "lexmesh.mesh.registry", "lexmesh.mesh.state", "lexmesh.nsr", "lexmesh.store", "lexmesh.testing", "lexmesh.transports"],
+    packages=[
+        "lexmesh",
+        "lexmesh.cli",
+        "lexmesh.mesh",
+        "lexmesh.mesh.registry",
+        "lexmesh.mesh.state",
+        "lexmesh.nsr",
+        "lexmesh.store",
+        "lexmesh.testing",
+        "lexmesh.transports",
+    ],
     ext_modules=compiled(),
 )
