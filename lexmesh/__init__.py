@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from lexmesh._reading import StreamData
     from lexmesh.config import MeshConfig
     from lexmesh.errors import (
+        BusStoppedError,
         ConfigError,
         ConnectError,
         DeniedError,
         DisconnectedError,
+        EventDroppedError,
         HandshakeError,
         LexmeshError,
         MalformedError,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     )
     from lexmesh.events import DataType, EventType
     from lexmesh.mesh.clock import FrequencySync
+    from lexmesh.mesh.event_bus import EventBus
     from lexmesh.mesh.mesh_registry import MeshRegistry
     from lexmesh.mesh.synchronizer import StateSynchronizer
     from lexmesh.nsr import NsrPolicy, Verdict
@@ -44,10 +47,12 @@ _HOMES = {
     "lexmesh._reading": ("StreamData",),
     "lexmesh.config": ("MeshConfig",),
     "lexmesh.errors": (
+        "BusStoppedError",
         "ConfigError",
         "ConnectError",
         "DeniedError",
         "DisconnectedError",
+        "EventDroppedError",
         "HandshakeError",
         "LexmeshError",
         "MalformedError",
@@ -61,6 +66,7 @@ _HOMES = {
     ),
     "lexmesh.events": ("DataType", "EventType"),
     "lexmesh.mesh.clock": ("FrequencySync",),
+    "lexmesh.mesh.event_bus": ("EventBus",),
     "lexmesh.mesh.mesh_registry": ("MeshRegistry",),
     "lexmesh.mesh.synchronizer": ("StateSynchronizer",),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
@@ -70,11 +76,14 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BusStoppedError",
     "ConfigError",
     "ConnectError",
     "DataType",
     "DeniedError",
     "DisconnectedError",
+    "EventBus",
+    "EventDroppedError",
     "EventType",
     "FrequencySync",
     "HandshakeError",

@@ -8,6 +8,8 @@ Each message says what was wrong, where, and what to do about it. One ``except L
     ├── MalformedError           a message cannot be decoded (also ValueError)
     ├── DeniedError              a message was refused by the consent policy
     ├── SubjectError             a subscription is not a subject pattern (also ValueError)
+    ├── BusStoppedError          an event bus is not running
+    ├── EventDroppedError        an event bus was full and dropped the event
     └── TransportError           a connection or a listener failed
         ├── ConnectError         nothing there to connect to (also ConnectionError)
         ├── PortInUseError       the address to listen on is taken (also OSError)
@@ -23,10 +25,12 @@ The arguments stay readable as attributes and the errors survive ``pickle``, so 
 from __future__ import annotations
 
 __all__ = [
+    "BusStoppedError",
     "ConfigError",
     "ConnectError",
     "DeniedError",
     "DisconnectedError",
+    "EventDroppedError",
     "HandshakeError",
     "LexmeshError",
     "MalformedError",
@@ -128,6 +132,20 @@ class DeniedError(LexmeshError):
 
 class SubjectError(LexmeshError, ValueError):
     """A subscription is not a subject pattern: tokens between dots, `*` for one token, `>` at the end for the rest."""
+
+
+class BusStoppedError(LexmeshError):
+    """The bus is not running: `await bus.start()` first."""
+
+    def __str__(self) -> str:
+        return "the event bus is not running; await its start() first"
+
+
+class EventDroppedError(LexmeshError):
+    """The bus was full, and its overflow policy dropped an event."""
+
+    def __str__(self) -> str:
+        return "the event bus is full, and dropped the event"
 
 
 class TransportError(LexmeshError):

@@ -22,6 +22,8 @@ CASES = [
     (errors.MalformedError("duplicate key", 12), "malformed message: duplicate key at byte 12"),
     (errors.DeniedError("marker-metadata", "metadata.note"), "denied: marker-metadata at metadata.note"),
     (errors.SubjectError("'a..b' is not a subject"), "'a..b' is not a subject"),
+    (errors.BusStoppedError(), "the event bus is not running; await its start() first"),
+    (errors.EventDroppedError(), "the event bus is full, and dropped the event"),
     (errors.ConnectError("ws://nowhere:1", "no such host"), "cannot connect to ws://nowhere:1: no such host"),
     (
         errors.PortInUseError("127.0.0.1", 8765),
