@@ -1,0 +1,64 @@
+"""The fields of a small protobuf message, such as an answer to a call."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from lexmesh._span cimport BAD_VARINT, TRUNCATED, UNKNOWN_FIELD, get_varint
+from lexmesh._status cimport malformed
+
+cdef enum:
+    VARINT = 0          # wire types, https://protobuf.dev/programming-guides/encoding/#structure
+    FIXED64 = 1
+    BYTES = 2
+    FIXED32 = 5
+
+
+def fields_of(bytes message not None):
+    """The fields of a message, whatever it is, by number.
+
+    Args:
+        message: serialised.
+
+    Returns:
+        A dict: varints as int without a sign, 64-bit fields as float, the rest as bytes; the last of a repeated field.
+
+    Raises:
+        MalformedError: if it breaks off, or holds groups.
+    """
+    cdef const uint8_t* start = <const uint8_t*>PyBytes_AS_STRING(message)
+    cdef const uint8_t* end = start + PyBytes_GET_SIZE(message)
+    cdef const uint8_t* at = start
+    cdef uint64_t tag = 0
+    cdef uint64_t value = 0
+    cdef double number = 0
+    cdef Py_ssize_t step
+    cdef dict found = {}
+    while at < end:
+        step = get_varint(at, end, &tag)
+        if step == 0:
+            raise malformed(BAD_VARINT, at - start)
+        at += step
+        if tag & 7 == VARINT or tag & 7 == BYTES:
+            step = get_varint(at, end, &value)
+            if step == 0:
+                raise malformed(BAD_VARINT, at - start)
+            at += step
+            if tag & 7 == VARINT:
+                found[tag >> 3] = value
+                continue
+        elif tag & 7 == FIXED64:
+            value = 8
+        elif tag & 7 == FIXED32:
+            value = 4
+        else:
+            raise malformed(UNKNOWN_FIELD, at - start)
+        if value > <uint64_t>(end - at):
+            raise malformed(TRUNCATED, at - start)
+        if tag & 7 == FIXED64:
+            memcpy(&number, at, 8)
+            found[tag >> 3] = number
+        else:
+            found[tag >> 3] = PyBytes_FromStringAndSize(<const char*>at, <Py_ssize_t>value)
+        at += value
+    return found

@@ -1,0 +1,3 @@
+"""The fields of a small protobuf message, such as an answer to a call."""
+
+def fields_of(message: bytes) -> dict[int, int | float | bytes]: ...
