@@ -21,9 +21,9 @@ from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.answers import Answers
 from lexmesh.transports.connector import Connector
 from lexmesh.transports.handshake import largest_relayed
+from lexmesh.transports.peer import Peer
 from lexmesh.transports.publishing import Publishing, now_ms
 from lexmesh.transports.runner import HandlerRunner
-from lexmesh.transports.peer import Peer
 from lexmesh.transports.turn import TurnFlusher
 
 logger = logging.getLogger("lexmesh.client")
