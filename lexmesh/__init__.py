@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lexmesh.events import DataType, EventType
     from lexmesh.nsr import NsrPolicy, Verdict
     from lexmesh.pipeline import LexAmorisComputePipeline, Outcome, StreamPipeline
+    from lexmesh.transports.grpc_server import GrpcServer
     from lexmesh.transports.websocket import WebSocketClient, WebSocketServer
 
 _HOMES = {
@@ -59,6 +60,7 @@ _HOMES = {
     "lexmesh.events": ("DataType", "EventType"),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
     "lexmesh.pipeline": ("LexAmorisComputePipeline", "Outcome", "StreamPipeline"),
+    "lexmesh.transports.grpc_server": ("GrpcServer",),
     "lexmesh.transports.websocket": ("WebSocketClient", "WebSocketServer"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -70,6 +72,7 @@ __all__ = [
     "DeniedError",
     "DisconnectedError",
     "EventType",
+    "GrpcServer",
     "HandshakeError",
     "LexAmorisComputePipeline",
     "LexmeshError",

@@ -124,6 +124,7 @@ class StreamPipeline:
         self.audit = Audit(audit_ring)
         self.reloads = {"ok": 0, "failed": 0}
         self._now = now
+        self._last_epoch = epoch
         self._denials = Denials(self.core, self.audit, max_recursion_depth, self._run_later)
         self._failures = FailureLog(self.core, now)
         self._middleware = Middleware(self._failures)
@@ -256,6 +257,15 @@ class StreamPipeline:
     async def process_data(self, data: StreamData, now: int | None = None) -> Outcome:
         """Takes in a reading; the same as process_event, since a reading is an event."""
         return await self.process_event(data, now)
+
+    def next_epoch(self, now: int) -> int:
+        """A connection's epoch: its time, moved on where two would share one.
+
+        Args:
+            now: milliseconds since 1970-01-01 UTC.
+        """
+        self._last_epoch = max(self._last_epoch + 1, now)
+        return self._last_epoch
 
     def run_coroutines_with(self, spawn: Spawn, defer: Callable[[Awaitable[Any], Endpoint], None]) -> None:
         """Lets an owner with an event loop run async handlers and async filters.

@@ -106,7 +106,6 @@ class WebSocketServer:
         self._pages: dict[str, handshake.Page] = {}
         self._sessions: set[Session] = set()
         self._handshakes = 0
-        self._last_epoch = self._started_ms
         self._stopping = False
         self._server: asyncio.Server | None = None
         self._runner = HandlerRunner(self.config.handler_concurrency)
@@ -352,7 +351,7 @@ class WebSocketServer:
         handshake.normalise_connection(request)
         subprotocol = handshake.choose_subprotocol(request)
         proto = subprotocol == handshake.SUBPROTOCOL_PROTO
-        session = self.session_type(self, proto=proto, masked=False, epoch=self._next_epoch())
+        session = self.session_type(self, proto=proto, masked=False, epoch=self.pipeline.next_epoch(now_ms()))
         session.welcomed = subprotocol is not None
         return handshake.accepted(session.link, subprotocol)
 
@@ -363,11 +362,6 @@ class WebSocketServer:
         if path == self.config.websocket_path:
             return handshake.upgrade_required("this is a WebSocket gateway")
         return handshake.refused(HTTPStatus.NOT_FOUND, "no such page")
-
-    def _next_epoch(self) -> int:
-        """A connection's epoch: its time in ms, moved on where two would share one."""
-        self._last_epoch = max(self._last_epoch + 1, now_ms())
-        return self._last_epoch
 
 
 def _takes_websocket(handler: Callable[..., Any]) -> bool:
