@@ -9,6 +9,7 @@ from lexmesh._pipeline import Core
 from lexmesh._router import Endpoint, check_pattern
 from lexmesh.errors import DeniedError, SubjectError, TransportError
 from lexmesh.events import RESERVED_PREFIX
+from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports.peer import Peer
 
 WELCOME = RESERVED_PREFIX + "welcome"
@@ -195,6 +196,14 @@ class GatewayProtocol:
 
     def _error(self, session: Peer, id: str, reason: str) -> None:
         session.send(ERROR, {"outcome": "refused", "reason": reason}, reply_to=id)
+
+
+def protocol_of(pipeline: StreamPipeline) -> GatewayProtocol:
+    """The one that all transports of a node share: a flush over one waits for the queues of all."""
+    if pipeline.gateway is None:
+        pipeline.gateway = GatewayProtocol(pipeline.core, pipeline.node_id)
+    protocol: GatewayProtocol = pipeline.gateway
+    return protocol
 
 
 def _error_data(outcome: str, reason: str, path: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ class GrpcLink:
         self.subjects = list(subjects)
         for subject in self.subjects:
             check_pattern(subject)
-        self._protocol = protocol.GatewayProtocol(self.core, pipeline.node_id)
+        self._protocol = protocol.protocol_of(pipeline)
         self._on_state = on_state or (lambda _state, _detail: None)
         self._connector = LinkConnector(self, url, True, tls)
 

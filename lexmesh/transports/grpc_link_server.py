@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import grpc
 
+from lexmesh._asker import Asker
 from lexmesh._codec import StreamEvent
-from lexmesh._pipeline import Core
 from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError
-from lexmesh.transports.gateway_protocol import GatewayProtocol
+from lexmesh.pipeline import StreamPipeline
+from lexmesh.transports.gateway_protocol import protocol_of
 from lexmesh.transports.link_session import BYE, LinkSession
 from lexmesh.transports.link_status import CLOSE_KEY, RESUMED_KEY, TOKEN_KEY, status_of
 from lexmesh.transports.publishing import now_ms
@@ -30,20 +30,19 @@ class LinkService:
     back and knows the link's secret name goes on where it was.
 
     Args:
-        core: the node's pipeline.
-        node_id: the node's name.
+        pipeline: the node's.
         config: limits and overflow policy.
     """
 
-    def __init__(self, core: Core, node_id: str, config: MeshConfig) -> None:
-        self.core = core
+    def __init__(self, pipeline: StreamPipeline, config: MeshConfig) -> None:
+        self.core = pipeline.core
         self.config = config
         self.flusher: TurnFlusher
-        self._protocol = GatewayProtocol(core, node_id)
+        self._pipeline = pipeline
+        self._protocol = protocol_of(pipeline)
         self._links: dict[LinkSession, str] = {}  # the token of each, empty where it gave none
         self._by_token: dict[str, LinkSession] = {}
         self._parked: dict[LinkSession, asyncio.TimerHandle] = {}
-        self._last_epoch = 0
         self._stopping = False
 
     def start(self) -> None:
@@ -72,10 +71,14 @@ class LinkService:
         """What the ledger asks for messages in flight."""
         return [session.outbox for session in self._links]
 
-    @property
-    def sessions(self) -> set[LinkSession]:
-        """The links there are, those included that wait for their peer to come back."""
-        return set(self._links)
+    def __len__(self) -> int:
+        """How many links have a stream."""
+        return sum(session.carried for session in self._links)
+
+    def look_after(self) -> None:
+        """Ends links whose peers take nothing, and takes memory back; to be called now and then."""
+        for session in list(self._links):
+            session.look_after()
 
     def answer_denied(self, source: Endpoint, request: StreamEvent, error: DeniedError) -> None:
         """Tells a peer that its request was handled, but that the answer may not leave."""
@@ -85,6 +88,9 @@ class LinkService:
 
     async def serve(self, _requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         """Serves one call of Link: a stream_stream handler of raw bytes, with neither serializer nor deserializer."""
+        refusal = Asker(self.core, None, 0).refusal_of(context.invocation_metadata())
+        if refusal is not None:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(DeniedError(*refusal)))
         token = _token_of(context)
         session = await self._session_of(token, context)
         await context.send_initial_metadata(((RESUMED_KEY, "1" if session.resumed else "0"),))
@@ -115,8 +121,7 @@ class LinkService:
             next(iter(self._parked)).end()
         if len(self._links) >= self.config.max_connections:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "too many connections")
-        self._last_epoch = max(self._last_epoch + 1, time.time_ns() // 1_000_000)
-        session = LinkSession(self, epoch=self._last_epoch, dials=False)
+        session = LinkSession(self, epoch=self._pipeline.next_epoch(now_ms()), dials=False)
         session.welcomed = True
         self._links[session] = token
         if token:

@@ -134,6 +134,7 @@ class GrpcServer:
             self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
             await start_audit(self._audit_file, self.config)
         self._service.stopping.clear()
+        self._service.links.start()
         self._listener = GrpcListener(self._service, self.host, self.port, self.config)
         try:
             await self._listener.start()
@@ -154,6 +155,7 @@ class GrpcServer:
             return
         listener, self._listener = self._listener, None
         self._trimmer.cancel()
+        await self._service.links.stop(DRAIN_SHARE * grace_period)
         await listener.stop(DRAIN_SHARE * grace_period)
         if not self._is_guest:
             await self._runner.finish(DRAIN_SHARE * grace_period)
@@ -178,6 +180,7 @@ class GrpcServer:
         while True:
             await asyncio.sleep(TRIM_SECONDS)
             self.pipeline.core.trim()
+            self._service.links.look_after()
 
     async def reload_policy(self) -> bool:
         """Puts the configured policy file in force as it is now; on any failure the policy in force stays.
@@ -222,10 +225,11 @@ class GrpcServer:
     def ledger(self) -> dict[str, Any]:
         """What came in and went out, by outcome, with this node's name, uptime and peers."""
         peers = list(self._service.peers)
+        links = self._service.links.endpoints
         return {
             "node_id": self.node_id,
             "uptime": (now_ms() - self._started_ms) / 1000,
-            "connections": len(self._service.peers),
-            **self.pipeline.ledger([]),
-            "links": [peer.asker.counts() for peer in peers],
+            "connections": len(self._service.peers) + len(self._service.links),
+            **self.pipeline.ledger(links),
+            "links": [endpoint.counts() for endpoint in (*(peer.asker for peer in peers), *links)],
         }

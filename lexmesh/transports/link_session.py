@@ -141,7 +141,7 @@ class LinkSession(Peer):
         if not self._is_over:
             self._closed()
 
-    def look_after(self, _now: float) -> None:
+    def look_after(self) -> None:
         """Ends a link whose peer takes nothing, and takes back the memory that a burst has left behind."""
         if self.outbox.too_old():
             self.outbox.give_up()

@@ -41,6 +41,15 @@ class PeerOwner(Protocol):
     def session_congested(self, session: Any, congested: bool) -> None: ...
 
 
+class Readable(Protocol):
+    """Who sends messages, and can be kept from it for a while."""
+
+    @property
+    def is_open(self) -> bool: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
 def overflow_of(config: MeshConfig, *, dials: bool) -> str:
     """What an outbox does when it is full: who has dialled has nobody to disconnect, its publishers wait instead."""
     return "block" if dials and config.overflow == "disconnect" else config.overflow
@@ -92,7 +101,7 @@ class Peer(ABC):
         self._is_over = False
         self._ended: asyncio.Event | None = None
         self._drained: asyncio.Event | None = None
-        self._blocking: set[Peer] | None = None
+        self._blocking: set[Readable] | None = None
         self._blocked_by = 0
         self._opened_at = 0.0
 
@@ -199,8 +208,8 @@ class Peer(ABC):
 
     def on_blocked(self, source: Endpoint) -> None:
         """This queue is full under the `block` policy: stop reading from the publisher until there is room."""
-        publisher = getattr(source, "owner", None)
-        if not isinstance(publisher, Peer) or not publisher.is_open:
+        publisher: Readable | None = getattr(source, "owner", None)
+        if publisher is None or not publisher.is_open:
             return
         if self._blocking is None:
             self._blocking = set()
