@@ -1,5 +1,7 @@
 """What a node says in calls that are answered one by one: policed and counted here, carried by whoever asked for it."""
 
+from lexmesh.errors import NotConnectedError
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
@@ -23,10 +25,19 @@ cdef class Caller(Sender):
 
     def __init__(self, Core core not None):
         Sender.__init__(self, core, True)
+
+    def open(self):
+        """There is a connection from now on: what passes the policy is counted and handed out."""
         self.closed = False
 
+    def close(self):
+        """There is none any more: what passes the policy finds that there is nowhere to send."""
+        self.closed = True
+
     cdef int check_ready(self) except -1:
-        return 0        # whoever carries the message knows of its connection
+        if self.closed:
+            raise NotConnectedError
+        return 0
 
     cdef int queue_own(self, Span message, Subject* subject) except -1:
         self.message = PyBytes_FromStringAndSize(<const char*>message.ptr, message.len)
@@ -52,6 +63,7 @@ cdef class Caller(Sender):
         Raises:
             DeniedError: if the policy refuses it.
             MalformedError: if the fields do not make a message.
+            NotConnectedError: if there is no connection.
             TypeError: if a field has the wrong type.
         """
         self.say(event_type, data, metadata, target_node, now, ttl, priority, reply_to, depth)
@@ -72,6 +84,7 @@ cdef class Caller(Sender):
         Raises:
             DeniedError: if the policy refuses it.
             MalformedError: if the fields do not make a message.
+            NotConnectedError: if there is no connection.
             TypeError: if a field has the wrong type.
         """
         cdef Envelope env, decoded
@@ -94,6 +107,7 @@ cdef class Caller(Sender):
         message = span(self.core.own.ptr, self.core.own.len)
         subject = self.core.decode_own(message, self.format, &decoded)
         self._police_own(&decoded, subject)
+        self.check_ready()
         self._count_own(subject)
         self.queue_own(message, subject)
         return self._taken()

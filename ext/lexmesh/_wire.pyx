@@ -1,10 +1,10 @@
-"""The fields of a small protobuf message, such as an answer to a call."""
+"""Small protobuf messages of calls: a question about health, and the fields of any answer."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from lexmesh._span cimport BAD_VARINT, TRUNCATED, UNKNOWN_FIELD, get_varint
+from lexmesh._span cimport BAD_VARINT, TRUNCATED, UNKNOWN_FIELD, get_varint, put_varint
 from lexmesh._status cimport malformed
 
 cdef enum:
@@ -12,6 +12,26 @@ cdef enum:
     FIXED64 = 1
     BYTES = 2
     FIXED32 = 5
+    NODE_ID = 0x0A      # tag of HealthRequest.node_id
+
+
+def encode_health_request(str node_id not None):
+    """One HealthRequest.
+
+    Args:
+        node_id: the node that is asked for; the one that answers when empty.
+
+    Returns:
+        The serialised message.
+    """
+    cdef bytes name = node_id.encode()
+    cdef uint8_t head[11]
+    cdef uint8_t* end
+    if not name:
+        return b""
+    head[0] = NODE_ID
+    end = put_varint(head + 1, <uint64_t>len(name))
+    return head[:end - head] + name
 
 
 def fields_of(bytes message not None):

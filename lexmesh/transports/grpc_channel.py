@@ -123,7 +123,6 @@ def channel_options(config: MeshConfig, tls: GrpcTls | None) -> list[Option]:
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", largest_relayed(config.max_message_size) + LINK_MARGIN),
         ("grpc.initial_reconnect_backoff_ms", int(FIRST_SECONDS * 1000)),
-        ("grpc.min_reconnect_backoff_ms", int(FIRST_SECONDS * 1000)),
         ("grpc.max_reconnect_backoff_ms", int(CAP_SECONDS * 1000)),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_PATIENCE_MS),

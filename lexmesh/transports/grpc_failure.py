@@ -71,6 +71,32 @@ def explained(url: str, what: str, seconds: float, error: grpc.RpcError) -> Exce
     return known.get(code) or TransportError(f"{what} failed: {code.name}{f' ({details})' if details else ''}")
 
 
+def cut_short(url: str, seconds: float | None, error: grpc.RpcError, unanswered: int) -> Exception:
+    """What to raise for a stream of events that ended too soon.
+
+    Args:
+        url: the gateway.
+        seconds: the stream's deadline, None without.
+        error: what grpc raised.
+        unanswered: events that left and were not answered.
+    """
+    found = explained(url, "stream_events", seconds or 0, error)
+    if isinstance(found, DisconnectedError):
+        return DisconnectedError(found.code, f"{found.reason}; {unanswered} events that had left were not answered")
+    return found
+
+
+def refused(url: str, code: grpc.StatusCode, details: str) -> TransportError:
+    """What to raise for the first call over a connection, which the gateway, or nobody, has answered."""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return unreachable(url, details)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return not_in_time(url)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return HandshakeError(url, NO_SERVICE)
+    return HandshakeError(url, f"it answers {code.name} ({quoted(details)})")
+
+
 def quoted(text: str) -> str:
     """A peer's words as they may be shown: one line, nothing that a terminal would obey."""
     shown = "".join(mark if mark.isprintable() else "?" for mark in text)

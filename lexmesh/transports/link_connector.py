@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import grpc
 
-from lexmesh.errors import HandshakeError, TransportError
 from lexmesh.transports.connector import FINAL_CODES, Connector, Dialler
 from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, open_aio_channel
-from lexmesh.transports.grpc_failure import NO_SERVICE, not_in_time, quoted, unreachable
+from lexmesh.transports.grpc_failure import not_in_time, quoted, refused
+from lexmesh.transports.grpc_methods import LINK
 from lexmesh.transports.link_session import LinkSession
-from lexmesh.transports.link_status import METHOD, RESUMED_KEY, TOKEN_KEY, close_code_of
+from lexmesh.transports.link_status import RESUMED_KEY, TOKEN_KEY, close_code_of
 
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
 
@@ -52,19 +52,19 @@ class LinkConnector(Connector[LinkSession]):
 
     async def _answered(self, channel: grpc.aio.Channel, timeout: float) -> tuple[Call, bool]:
         """A call that the gateway has answered, and whether it remembers the link."""
-        link: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
+        link: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(LINK)
         call = link(metadata=((TOKEN_KEY, self._token),), wait_for_ready=False)
         try:
             async with asyncio.timeout(timeout):
                 told: Mapping[str, str | bytes] = dict(await call.initial_metadata())
                 if RESUMED_KEY in told:  # a call that has failed has metadata too, empty ones
                     return call, told[RESUMED_KEY] == "1"
-                raise _refused(self._url, await call.code(), await call.details() or "")
+                raise refused(self._url, await call.code(), await call.details() or "")
         except TimeoutError:
             call.cancel()
             raise not_in_time(self._url) from None
         except grpc.aio.AioRpcError as error:
-            raise _refused(self._url, error.code(), error.details() or "") from None
+            raise refused(self._url, error.code(), error.details() or "") from None
 
     async def _carry(
         self, session: LinkSession, channel: grpc.aio.Channel, call: Call, address: str, begun: asyncio.Future[None]
@@ -97,12 +97,3 @@ class LinkConnector(Connector[LinkSession]):
 
     def _failed(self) -> None:
         """An attempt came to nothing: the link goes on waiting."""
-
-
-def _refused(url: str, code: grpc.StatusCode, details: str) -> TransportError:
-    """The error for a call that the gateway, or nobody, has answered."""
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return unreachable(url, details)
-    if code is grpc.StatusCode.UNIMPLEMENTED:
-        return HandshakeError(url, NO_SERVICE)
-    return HandshakeError(url, f"it answers {code.name} ({quoted(details)})")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import grpc
 
-METHOD = "/lexmesh.v1.InternodeService/Link"
-
 TOKEN_KEY = "lexmesh-link"  # noqa: S105 - the name of a header
 """Metadata of a call that names the link, so that a later call can go on with it: 32 hexadecimal digits, secret."""
 
