@@ -103,6 +103,7 @@ class GrpcListener:
         server, self._server = self._server, None
         await self._health.enter_graceful_shutdown()
         self._service.stopping.set()
+        self._service.end_streams()
         await server.stop(seconds)
 
 
