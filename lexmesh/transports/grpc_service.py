@@ -6,8 +6,6 @@ import asyncio
 import time
 from typing import Any
 
-import grpc
-
 from lexmesh._answers import decode_health_request, encode_health
 from lexmesh._asker import Asker
 from lexmesh._codec import StreamEvent
@@ -15,6 +13,7 @@ from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError, MalformedError
 from lexmesh.pipeline import StreamPipeline
+from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_peers import Peers
 from lexmesh.transports.grpc_stream import Context, EventStream, code_of, settled
 

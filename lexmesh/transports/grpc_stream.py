@@ -6,11 +6,10 @@ import asyncio
 from collections import deque
 from typing import Any
 
-import grpc
-
 from lexmesh._asker import Answer
 from lexmesh.errors import MalformedError
 from lexmesh.pipeline import StreamPipeline
+from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_peers import Peer
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
