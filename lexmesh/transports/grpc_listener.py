@@ -7,15 +7,12 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-
 from lexmesh._link import MAX_FRAME_MARGIN
 from lexmesh.config import MeshConfig
 from lexmesh.errors import ConfigError, PortInUseError, TransportError
-from lexmesh.transports.grpc_descriptors import load_descriptors
+from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_service import SERVICE, GrpcService
+from lexmesh.transports.grpc_standard import StandardServices
 
 KEEPALIVE_ANSWER_MS = 10_000
 """How long a peer may leave a keepalive ping unanswered."""
@@ -59,7 +56,7 @@ class GrpcListener:
         self._host = host
         self._config = config
         self._server: grpc.aio.Server | None = None
-        self._health = health.aio.HealthServicer()
+        self._standard = StandardServices((SERVICE,))
         self.port = port
 
     async def start(self) -> None:
@@ -73,12 +70,7 @@ class GrpcListener:
         credentials = credentials_of(self._config)
         server = grpc.aio.server(options=options(self._config), maximum_concurrent_rpcs=self._config.max_connections)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._service.methods),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        load_descriptors()
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._standard.add_to(server)
         self.port = self._bound(server, credentials)
         await server.start()
         self._server = server
@@ -101,8 +93,9 @@ class GrpcListener:
         if self._server is None:
             return
         server, self._server = self._server, None
-        await self._health.enter_graceful_shutdown()
+        await self._standard.stop()
         self._service.stopping.set()
+        self._service.end_streams()
         await server.stop(seconds)
 
 

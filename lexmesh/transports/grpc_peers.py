@@ -22,18 +22,25 @@ class Peer:
     Args:
         pipeline: what its messages go through.
         address: the peer as gRPC names it, such as `ipv4:127.0.0.1:50000`.
-        epoch: stamp for messages that come in without a number, milliseconds since 1970-01-01 UTC.
         config: how much it may send.
+        now: reads the time, milliseconds since 1970-01-01 UTC.
+
+    Attributes:
+        asker: what its messages are taken in through.
+        calls: how many it has open.
+        limited: whether a message may have to wait, for `ready`.
     """
 
-    __slots__ = ("_pauses", "_readable", "address", "asker", "bucket", "calls")
+    __slots__ = ("_bucket", "_now", "_pauses", "_readable", "address", "asker", "calls", "limited")
 
-    def __init__(self, pipeline: StreamPipeline, address: str, epoch: int, config: MeshConfig) -> None:
-        self.asker = Asker(pipeline.core, self, epoch)
+    def __init__(self, pipeline: StreamPipeline, address: str, config: MeshConfig, now: Callable[[], int]) -> None:
+        self.asker = Asker(pipeline.core, self, pipeline.next_epoch(now()))
+        self._now = now
         self.address = address
         self.calls = 0
         rate = config.messages_per_second
-        self.bucket = TokenBucket(rate, config.message_burst) if rate else None
+        self._bucket = TokenBucket(rate, config.message_burst) if rate else None
+        self.limited = self._bucket is not None
         self._pauses = 0
         self._readable: asyncio.Event | None = None
 
@@ -48,14 +55,10 @@ class Peer:
         """Whether it has a call open."""
         return self.calls > 0
 
-    @property
-    def paused(self) -> bool:
-        """Whether nothing may be taken from it just now."""
-        return self._pauses > 0
-
     def pause(self) -> None:
         """Stops reading from the peer; each call needs one resume."""
         self._pauses += 1
+        self.limited = True
         if self._pauses == 1:
             self._readable = asyncio.Event()
 
@@ -64,16 +67,14 @@ class Peer:
         self._pauses -= 1
         if self._pauses == 0 and self._readable is not None:
             self._readable.set()
+            self.limited = self._bucket is not None
 
-    async def readable(self) -> None:
-        """Waits until something may be taken from it."""
+    async def ready(self) -> None:
+        """Waits until a message may be taken from it, which it pays for."""
+        if self._bucket is not None and (wait := self._bucket.spend(1, self._now())) > 0:
+            await asyncio.sleep(wait / 1000)
         while self._pauses and self._readable is not None:
             await self._readable.wait()
-
-    async def charge(self, now: int) -> None:
-        """Pays for a message, and waits until that is paid for; `now` in milliseconds."""
-        if self.bucket is not None and (wait := self.bucket.spend(1, now)) > 0:
-            await asyncio.sleep(wait / 1000)
 
 
 class Peers:
@@ -102,7 +103,7 @@ class Peers:
         """The peer at an address, which has one call more from now on; `left` takes it back."""
         peer = self._peers.get(address)
         if peer is None:
-            peer = Peer(self._pipeline, address, self._pipeline.next_epoch(self._now()), self._config)
+            peer = Peer(self._pipeline, address, self._config, self._now)
             self._peers[address] = peer
             self._forget_idle()
         peer.calls += 1

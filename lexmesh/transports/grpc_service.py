@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any
 
-import grpc
-
 from lexmesh._answers import decode_health_request, encode_health
-from lexmesh._asker import Answer, Asker
+from lexmesh._asker import Asker
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
 from lexmesh._stream_link import StreamLink
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError, MalformedError
 from lexmesh.pipeline import StreamPipeline
+from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_link_server import LinkService
-from lexmesh.transports.grpc_peers import Peer, Peers
+from lexmesh.transports.grpc_peers import Peers
+from lexmesh.transports.grpc_stream import Context, EventStream, code_of, settled
 
 SERVICE = "lexmesh.v1.InternodeService"
 
-Context = grpc.aio.ServicerContext[bytes, bytes]
-Refusal = tuple[str, str] | None
-EOF: Any = grpc.aio.EOF
 METADATA_DENIED = grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -51,6 +47,7 @@ class GrpcService:
         self.peers = Peers(pipeline, config, now_ms)
         self.links = LinkService(pipeline, config)
         self.stopping = asyncio.Event()
+        self._streams: set[EventStream] = set()
         self._started_ms = now_ms()
         self._answer_denied_elsewhere = pipeline.on_answer_denied
         pipeline.on_answer_denied = self._answer_denied
@@ -64,19 +61,24 @@ class GrpcService:
     async def stream_events(self, _requests: object, context: Context) -> None:
         """Takes in events and answers each."""
         peer = self.peers.of(context.peer())
+        stream = EventStream(self.pipeline, peer, context)
+        self._streams.add(stream)
         try:
-            refusal = peer.asker.refusal_of(context.invocation_metadata())
-            while (message := await context.read()) is not EOF:
-                await context.write(await self._taken(peer, peer.asker.event, message, refusal, context))
+            await stream.serve()
         finally:
+            self._streams.discard(stream)
             self.peers.left(peer)
 
     async def send_data(self, message: bytes, context: Context) -> bytes:
         """Takes in one reading and answers it."""
         peer = self.peers.of(context.peer())
         try:
-            refusal = peer.asker.refusal_of(context.invocation_metadata())
-            return await self._taken(peer, peer.asker.reading, message, refusal, context)
+            if peer.limited:
+                await peer.ready()
+            answer = peer.asker.reading(message, peer.asker.refusal_of(context.invocation_metadata()))
+            return answer if isinstance(answer, bytes) else await settled(answer)
+        except MalformedError as error:
+            await context.abort(code_of(message, self.pipeline), str(error))
         finally:
             self.peers.left(peer)
 
@@ -93,26 +95,10 @@ class GrpcService:
         status = ("dormant" if self.stopping.is_set() else "active") if known else "unknown"
         return encode_health(status == "active", self.pipeline.node_id, status, (now_ms() - self._started_ms) // 1000)
 
-    async def _taken(
-        self,
-        peer: Peer,
-        take: Callable[[bytes, Refusal], bytes | Answer],
-        message: bytes,
-        refusal: Refusal,
-        context: Context,
-    ) -> bytes:
-        """Takes in one message when it may come, and returns the answer to it once its handlers are done."""
-        if peer.bucket is not None:
-            await peer.charge(now_ms())
-        if peer.paused:
-            await peer.readable()
-        try:
-            answer = take(message, refusal)
-        except MalformedError as error:
-            too_big = len(message) > self.pipeline.core.max_message_size
-            code = grpc.StatusCode.RESOURCE_EXHAUSTED if too_big else grpc.StatusCode.INVALID_ARGUMENT
-            await context.abort(code, str(error))
-        return answer if isinstance(answer, bytes) else await _settled(answer)
+    def end_streams(self) -> None:
+        """Has each stream end, once what was taken in has been answered."""
+        for stream in list(self._streams):
+            stream.end(grpc.StatusCode.UNAVAILABLE, "going away")
 
     def _answer_denied(self, source: Endpoint, request: StreamEvent, error: DeniedError) -> None:
         if isinstance(source, Asker):
@@ -121,13 +107,3 @@ class GrpcService:
             self.links.answer_denied(source, request, error)
         elif self._answer_denied_elsewhere is not None:
             self._answer_denied_elsewhere(source, request, error)
-
-
-async def _settled(answer: Answer) -> bytes:
-    """Waits for a message's handlers; who stops waiting reads no answer."""
-    settled: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    answer.on_done = settled.set_result
-    try:
-        return await settled
-    finally:
-        answer.abandon()
