@@ -300,14 +300,14 @@ async def test_block_keeps_everything_for_a_link_that_reads_late() -> None:
         async with raw_link(server, subscribe) as call, LinkClient("pub", url_of(server)) as publisher:
             await call.read()
             count = 2000
-            publishing = asyncio.create_task(publisher.stream_data("t", ("x" * 10_000 for _ in range(count))))
-            await eventually(lambda: any(link.congested for link in server._service.links.endpoints))
-            assert not publishing.done()
-            got = 0
-            while got < count:
-                got += sum(event.event_type == "t" for event in decode_batch(await call.read()))
-            published = await publishing
-            assert published == count
+            async with asyncio.TaskGroup() as tasks:
+                publishing = tasks.create_task(publisher.stream_data("t", ("x" * 10_000 for _ in range(count))))
+                await eventually(lambda: any(link.congested for link in server._service.links.endpoints))
+                assert not publishing.done()
+                got = 0
+                while got < count:
+                    got += sum(event.event_type == "t" for event in decode_batch(await call.read()))
+            assert publishing.result() == count
         assert server.ledger()["egress"]["dropped"]["overflow"] == 0
 
 
