@@ -54,6 +54,15 @@ class SessionOwner(Protocol):
     def session_congested(self, session: Session, congested: bool) -> None: ...
 
 
+class Publisher(Protocol):
+    """Who sends what a queue here has no room for."""
+
+    @property
+    def is_open(self) -> bool: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
 OUTCOMES = ("routed", "denied", "filtered", "expired", "duplicate", "looped", "malformed", "unroutable")
 
 
@@ -109,7 +118,7 @@ class Session:
         self._is_over = False
         self._ended: asyncio.Event | None = None
         self._drained: asyncio.Event | None = None
-        self._blocking: set[Session] | None = None
+        self._blocking: set[Publisher] | None = None
         self._blocked_by = 0
         self._frames = FrameClock(config.frame_timeout)
         self._opened_at = 0.0
@@ -218,8 +227,8 @@ class Session:
 
     def on_blocked(self, source: Endpoint) -> None:
         """This queue is full under the `block` policy: stop reading from the publisher until there is room."""
-        publisher = getattr(source, "owner", None)
-        if not isinstance(publisher, Session) or not publisher.is_open:
+        publisher: Publisher | None = getattr(source, "owner", None)
+        if publisher is None or not publisher.is_open:
             return
         if self._blocking is None:
             self._blocking = set()
