@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lexmesh.events import DataType, EventType
     from lexmesh.nsr import NsrPolicy, Verdict
     from lexmesh.pipeline import LexAmorisComputePipeline, Outcome, StreamPipeline
-    from lexmesh.transports.grpc_server import GrpcServer
+    from lexmesh.transports.grpc import AsyncGrpcClient, GrpcClient, GrpcLink, GrpcServer, GrpcTls, LinkClient
     from lexmesh.transports.websocket import WebSocketClient, WebSocketServer
 
 _HOMES = {
@@ -60,22 +60,27 @@ _HOMES = {
     "lexmesh.events": ("DataType", "EventType"),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
     "lexmesh.pipeline": ("LexAmorisComputePipeline", "Outcome", "StreamPipeline"),
-    "lexmesh.transports.grpc_server": ("GrpcServer",),
+    "lexmesh.transports.grpc": ("AsyncGrpcClient", "GrpcClient", "GrpcLink", "GrpcServer", "GrpcTls", "LinkClient"),
     "lexmesh.transports.websocket": ("WebSocketClient", "WebSocketServer"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AsyncGrpcClient",
     "ConfigError",
     "ConnectError",
     "DataType",
     "DeniedError",
     "DisconnectedError",
     "EventType",
+    "GrpcClient",
+    "GrpcLink",
     "GrpcServer",
+    "GrpcTls",
     "HandshakeError",
     "LexAmorisComputePipeline",
     "LexmeshError",
+    "LinkClient",
     "MalformedError",
     "MeshConfig",
     "NotConnectedError",

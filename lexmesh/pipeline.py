@@ -103,6 +103,7 @@ class StreamPipeline:
         audit: what the policy refused or flagged; see `nsr.audit`.
         reloads: policies that were put in force since the start, and that could not be, as `ok` and `failed`.
         on_answer_denied: callable(source, request, error), told of a handler's answer that the policy refused.
+        gateway: what speaks to the node's peers in reserved messages, shared by its transports; None before the first.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class StreamPipeline:
         self._failures = FailureLog(self.core, now)
         self._middleware = Middleware(self._failures)
         self._handlers: list[HandlerEndpoint] = []
+        self.gateway: Any = None
         self.on_answer_denied: Callable[[Endpoint, StreamEvent, DeniedError], None] | None = None
         self._spawn: Spawn | None = None
         self._defer: Callable[[Awaitable[Any], Endpoint], None] | None = None

@@ -97,7 +97,7 @@ class Publisher:
     @property
     def lost(self) -> int:
         """Messages published, but never confirmed by a gateway."""
-        return self.client.sent - self.receipts["taken"]
+        return self.client.sent - self.receipts["taken"] + self.receipts["duplicate"]
 
     def describe_progress(self) -> str:
         """One line for while it runs."""
@@ -173,7 +173,7 @@ async def publish(
         code = FAILURE
         complain(f"{error}; stopped at line {publisher.line}")
         if client.receipt:  # a gateway that closes on purpose says before what it took
-            publisher.receipts.add(client.receipt, client.reconnects)
+            publisher.receipts.add(client.receipt, client.accounts)
     finally:
         state.closing()
         await client.disconnect()

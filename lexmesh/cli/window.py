@@ -69,4 +69,4 @@ class Window:
             receipt = await self._client.flush()
         except DisconnectedError:
             return  # what was under way is not known to have arrived, and nothing can tell any more
-        self._receipts.add(receipt, self._client.reconnects)
+        self._receipts.add(receipt, self._client.accounts)

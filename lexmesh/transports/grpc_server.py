@@ -134,6 +134,7 @@ class GrpcServer:
             self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
             await start_audit(self._audit_file, self.config)
         self._service.stopping.clear()
+        self._service.links.start()
         self._listener = GrpcListener(self._service, self.host, self.port, self.config)
         try:
             await self._listener.start()
@@ -154,6 +155,7 @@ class GrpcServer:
             return
         listener, self._listener = self._listener, None
         self._trimmer.cancel()
+        await self._service.links.stop(DRAIN_SHARE * grace_period)
         await listener.stop(DRAIN_SHARE * grace_period)
         if not self._is_guest:
             await self._runner.finish(DRAIN_SHARE * grace_period)
@@ -178,6 +180,7 @@ class GrpcServer:
         while True:
             await asyncio.sleep(TRIM_SECONDS)
             self.pipeline.core.trim()
+            self._service.links.look_after()
 
     async def reload_policy(self) -> bool:
         """Puts the configured policy file in force as it is now; on any failure the policy in force stays.
@@ -231,5 +234,5 @@ class GrpcServer:
         }
 
     def endpoints(self) -> list[Endpoint]:
-        """The clients that have a call open, as the ledger counts them."""
-        return [peer.asker for peer in self._service.peers if peer.is_open]
+        """The clients that have a call open and the nodes that have a link, as the ledger counts them."""
+        return [*(peer.asker for peer in self._service.peers if peer.is_open), *self._service.links.endpoints]

@@ -10,10 +10,12 @@ from lexmesh._answers import decode_health_request, encode_health
 from lexmesh._asker import Asker
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
+from lexmesh._stream_link import StreamLink
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError, MalformedError
 from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports.grpc_core import grpc
+from lexmesh.transports.grpc_link_server import LinkService
 from lexmesh.transports.grpc_peers import Peers
 from lexmesh.transports.grpc_stream import Context, EventStream, code_of, settled
 
@@ -43,6 +45,7 @@ class GrpcService:
         self.pipeline = pipeline
         self.config = config
         self.peers = Peers(pipeline, config, now_ms)
+        self.links = LinkService(pipeline, config)
         self.stopping = asyncio.Event()
         self._streams: set[EventStream] = set()
         self._started_ms = now_ms()
@@ -51,6 +54,7 @@ class GrpcService:
         self.methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "StreamEvents": grpc.stream_stream_rpc_method_handler(self.stream_events),
             "SendData": grpc.unary_unary_rpc_method_handler(self.send_data),
+            "Link": grpc.stream_stream_rpc_method_handler(self.links.serve),
             "HealthCheck": grpc.unary_unary_rpc_method_handler(self.check_health),
         }
 
@@ -99,5 +103,7 @@ class GrpcService:
     def _answer_denied(self, source: Endpoint, request: StreamEvent, error: DeniedError) -> None:
         if isinstance(source, Asker):
             source.answer_denied(request, str(error))
+        elif isinstance(source, StreamLink):
+            self.links.answer_denied(source, request, error)
         elif self._answer_denied_elsewhere is not None:
             self._answer_denied_elsewhere(source, request, error)

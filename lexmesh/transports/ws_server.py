@@ -27,7 +27,7 @@ from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import Outcome, StreamPipeline, check_handler
 from lexmesh.store.configured_audit import audit_file_of, start_audit
 from lexmesh.transports import handshake
-from lexmesh.transports.gateway_protocol import GatewayProtocol
+from lexmesh.transports.gateway_protocol import protocol_of
 from lexmesh.transports.loop import foreign_transports, run_until_signal
 from lexmesh.transports.policy_reload import PolicyReloader
 from lexmesh.transports.runner import HandlerRunner
@@ -101,7 +101,7 @@ class WebSocketServer:
         self._reloader = PolicyReloader(self.pipeline, policy_file)
         self._audit_file = audit_file_of(self.config, self.pipeline.audit)
         self.flusher: TurnFlusher
-        self._protocol = GatewayProtocol(self.core, self.node_id)
+        self._protocol = protocol_of(self.pipeline)
         self.pipeline.on_answer_denied = self._protocol.answer_denied
         self._pages: dict[str, handshake.Page] = {}
         self._sessions: set[Session] = set()
