@@ -95,10 +95,6 @@ class Peers:
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
 
-    def __len__(self) -> int:
-        """How many have a call open."""
-        return sum(peer.is_open for peer in self._peers.values())
-
     def of(self, address: str) -> Peer:
         """The peer at an address, which has one call more from now on; `left` takes it back."""
         peer = self._peers.get(address)

@@ -224,12 +224,15 @@ class GrpcServer:
 
     def ledger(self) -> dict[str, Any]:
         """What came in and went out, by outcome, with this node's name, uptime and peers."""
-        peers = list(self._service.peers)
-        links = self._service.links.endpoints
+        links = self.endpoints()
         return {
             "node_id": self.node_id,
             "uptime": (now_ms() - self._started_ms) / 1000,
-            "connections": len(self._service.peers) + len(self._service.links),
+            "connections": len(links),
             **self.pipeline.ledger(links),
-            "links": [endpoint.counts() for endpoint in (*(peer.asker for peer in peers), *links)],
+            "links": [endpoint.counts() for endpoint in links],
         }
+
+    def endpoints(self) -> list[Endpoint]:
+        """The clients that have a call open and the nodes that have a link, as the ledger counts them."""
+        return [*(peer.asker for peer in self._service.peers if peer.is_open), *self._service.links.endpoints]

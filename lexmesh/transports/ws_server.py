@@ -105,6 +105,7 @@ class WebSocketServer:
         self.pipeline.on_answer_denied = self._protocol.answer_denied
         self._pages: dict[str, handshake.Page] = {}
         self._sessions: set[Session] = set()
+        self._other_links: Callable[[], list[Endpoint]] = list
         self._handshakes = 0
         self._stopping = False
         self._server: asyncio.Server | None = None
@@ -302,13 +303,21 @@ class WebSocketServer:
         """
         self._pages[path] = make
 
+    def add_links(self, links: Callable[[], list[Endpoint]]) -> None:
+        """Counts the links of another transport of this node in the ledger.
+
+        Args:
+            links: callable() -> the endpoints of those that are open.
+        """
+        self._other_links = links
+
     def ledger(self) -> dict[str, Any]:
         """What came in and went out, by outcome, with this node's name, uptime and links."""
-        endpoints: list[Endpoint] = [session.outbox for session in self._sessions]
+        endpoints = [*(session.outbox for session in self._sessions), *self._other_links()]
         return {
             "node_id": self.node_id,
             "uptime": (now_ms() - self._started_ms) / 1000,
-            "connections": len(self._sessions),
+            "connections": len(endpoints),
             **self.pipeline.ledger(endpoints),
             "links": [endpoint.counts() for endpoint in endpoints],
         }
