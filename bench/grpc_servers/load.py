@@ -1,0 +1,96 @@
+"""Calls with messages that are bytes already, so that the client costs what it must; every answer is checked."""
+
+import asyncio
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from lexmesh import StreamEvent, decode_batch, encode_batch
+from lexmesh._wire import fields_of
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from peers.message import FIRST_SEQ, proto_message  # noqa: E402 - the bench's own package
+
+SERVICE = "/lexmesh.v1.InternodeService/"
+BATCH_BYTES = 65_000
+OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
+
+
+def _varint(value: int) -> bytes:
+    """https://protobuf.dev/programming-guides/encoding/#varints."""
+    found = b""
+    while value > 0x7F:
+        found += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return found + bytes([value])
+
+
+def messages(count: int) -> Iterator[bytes]:
+    """EventMessages of 200 bytes, one source's, numbered."""
+    before, after = proto_message().split(b"\x40" + _varint(FIRST_SEQ), 1)
+    for seq in range(FIRST_SEQ, FIRST_SEQ + count):
+        yield before + b"\x40" + _varint(seq) + after
+
+
+def batches(count: int) -> Iterator[bytes]:
+    """The same in Batches, as a link cuts them."""
+    head = b"\x0a" + _varint(200)
+    each = BATCH_BYTES // (200 + len(head))
+    found = messages(count)
+    while some := list(itertools.islice(found, each)):
+        yield head + head.join(some)
+
+
+async def stream_events(port: int, count: int) -> None:
+    """Streams events and reads the answer to each meanwhile."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
+        call = channel.stream_stream(SERVICE + "StreamEvents")()
+        reading = asyncio.ensure_future(_read_answers(call, count))
+        for message in messages(count):
+            await call.write(message)
+        await call.done_writing()
+        await reading
+
+
+async def _read_answers(call: Any, count: int) -> None:
+    for _ in range(count):
+        _check(await call.read())
+
+
+def _check(answer: bytes) -> None:
+    fields = fields_of(answer)
+    assert fields[1] == 1, fields
+    assert fields[2] == b"routed", fields
+
+
+async def send_data(port: int, count: int) -> None:
+    """Sends readings one after the other."""
+    message = StreamEvent("sensor_reading", {"celsius": 21.5, "note": "x" * 100}, source_node="s").to_proto()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
+        call = channel.unary_unary(SERVICE + "SendData")
+        for _ in range(count):
+            _check(await call(message))
+
+
+async def link(port: int, count: int) -> None:
+    """Sends batches over Link, and has the node say how many messages it routed."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
+        call = channel.stream_stream(SERVICE + "Link")()
+        for batch in batches(count):
+            await call.write(batch)
+        await call.write(encode_batch([StreamEvent("_lexmesh.flush")]))
+        receipt = await _receipt(call)
+        assert receipt["routed"] == count, receipt
+        await call.done_writing()
+
+
+async def _receipt(call: Any) -> dict[str, Any]:
+    while True:
+        for event in decode_batch(await call.read()):
+            if event.event_type == "_lexmesh.ack":
+                return dict(event.data)
