@@ -6,7 +6,7 @@ from lexmesh._pipeline import Core
 from lexmesh._router import Endpoint
 
 class Answer:
-    on_done: Callable[[bytes], object] | None
+    def when_done(self, callback: Callable[[bytes], object]) -> None: ...
     def abandon(self) -> None: ...
 
 class Asker(Endpoint):

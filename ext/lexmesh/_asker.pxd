@@ -16,9 +16,9 @@ cdef class Answer:
     cdef list texts             # what handlers answered, as JSON
     cdef list events            # of which `asker` knows by identity: kept, so that no other gets their address
     cdef object id              # bytes, for a reading; None for an event
-    cdef bint returned          # to the caller, who waits for on_done
+    cdef bint returned          # to the caller, who waits for it to be done
     cdef bint abandoned         # nobody reads it any more
-    cdef public object on_done
+    cdef object on_done
 
     cdef bytes message(self, int64_t now)
     cdef int finish(self) except -1

@@ -38,12 +38,18 @@ cdef bytes written(bint success, bytes text, object id, int64_t now):
     return data_response(success, bytes_span(text), bytes_span(<bytes>id), now)
 
 
-cdef class Answer:
-    """What became of a message, once its async filters and handlers are done.
+cdef bytes id_of(const Envelope* env):
+    """What a message goes by; empty where neither it nor this node has a name."""
+    return printed_id(name_at(env.source_node), env.epoch, env.seq).encode() if env.source_node.len else b""
 
-    Attributes:
-        on_done: callable(bytes), called with the answer; to be set by whoever was given this.
-    """
+
+cdef class Answer:
+    """What became of a message, once its async filters and handlers are done."""
+
+    def when_done(self, callback):
+        """Has a callable called with the answer's bytes once it is there, which may be at once."""
+        self.on_done = callback
+        self.finish()
 
     def abandon(self):
         """Says that nobody reads the answer any more: what handlers still answer is counted as dropped."""
@@ -57,13 +63,15 @@ cdef class Answer:
 
     cdef int finish(self) except -1:
         """Tells whoever waits, once nothing runs any more."""
+        cdef object on_done
         if self.waits or self.outcome == UNDECIDED:
             return 0
         for event in self.events:
             del self.asker.waiting[id(event)]
         self.events.clear()
         if self.returned and self.on_done is not None:
-            self.on_done(self.message(now_ms()))
+            on_done, self.on_done = self.on_done, None
+            on_done(self.message(now_ms()))
         return 0
 
 
@@ -136,7 +144,7 @@ cdef class Asker(Endpoint):
             raise malformed(status, at)
         outcome = core.admit(&env, self, now) if refusal is None else self._deny(&env, refusal)
         if is_reading:      # the spans of names point into `message` still, or to the node's own name
-            id = b"" if self.fault is not None else printed_id(name_at(env.source_node), env.epoch, env.seq).encode()
+            id = b"" if self.fault is not None else id_of(&env)
         answer, self.current = self.current, None
         if answer is None:
             if self.fault is not None:

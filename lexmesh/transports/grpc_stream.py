@@ -31,7 +31,7 @@ def code_of(message: bytes, pipeline: StreamPipeline) -> grpc.StatusCode:
 async def settled(answer: Answer) -> bytes:
     """Waits for a message's handlers; who stops waiting reads no answer."""
     future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    answer.on_done = future.set_result
+    answer.when_done(future.set_result)
     try:
         return await future
     finally:
