@@ -14,7 +14,7 @@ from lexmesh._wire import fields_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from peers.message import FIRST_SEQ, proto_message  # noqa: E402 - the bench's own package
+from peers.message import FIRST_SEQ, proto_message
 
 SERVICE = "/lexmesh.v1.InternodeService/"
 BATCH_BYTES = 65_000
