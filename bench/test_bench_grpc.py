@@ -3,16 +3,15 @@
 Both call a Python handler for each message. Ours polices each, counts it and looks for duplicates.
 """
 
-import asyncio
 import statistics
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from grpc_servers import load
 from peers.server_process import ServerProcess, free_port, python
 
-Load = Callable[[int, int], Coroutine[Any, Any, None]]
+Load = Callable[[int, int], None]
 
 ROUNDS = 5
 WARM = 2000
@@ -26,7 +25,7 @@ def server(name: str) -> ServerProcess:
 def cpu_of(running: ServerProcess, work: Load, count: int) -> float:
     """The server's CPU a message, nanoseconds; `work` checks each answer."""
     before = running.cpu_ns()
-    asyncio.run(work(running.port, count))
+    work(running.port, count)
     return (running.cpu_ns() - before) / count
 
 

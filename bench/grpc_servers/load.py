@@ -2,22 +2,20 @@
 
 import asyncio
 import itertools
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
+from peers.message import FIRST_SEQ, proto_message
 
 from lexmesh import StreamEvent, decode_batch, encode_batch
 from lexmesh._wire import fields_of
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from peers.message import FIRST_SEQ, proto_message
+from .raw_http2 import RawStream
 
 SERVICE = "/lexmesh.v1.InternodeService/"
 BATCH_BYTES = 65_000
+AHEAD = 256  # events not answered yet
 OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 
 
@@ -46,20 +44,17 @@ def batches(count: int) -> Iterator[bytes]:
         yield head + head.join(some)
 
 
-async def stream_events(port: int, count: int) -> None:
-    """Streams events and reads the answer to each meanwhile."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
-        call = channel.stream_stream(SERVICE + "StreamEvents")()
-        reading = asyncio.ensure_future(_read_answers(call, count))
-        for message in messages(count):
-            await call.write(message)
-        await call.done_writing()
-        await reading
-
-
-async def _read_answers(call: Any, count: int) -> None:
-    for _ in range(count):
-        _check(await call.read())
+def stream_events(port: int, count: int) -> None:
+    """Streams events, so many ahead of their answers that the server always has some to do."""
+    stream = RawStream(port, SERVICE + "StreamEvents")
+    answered = 0
+    try:
+        for answer in stream.exchange(messages(count), AHEAD):
+            _check(answer)
+            answered += 1
+    finally:
+        stream.close()
+    assert answered == count
 
 
 def _check(answer: bytes) -> None:
@@ -68,8 +63,12 @@ def _check(answer: bytes) -> None:
     assert fields[2] == b"routed", fields
 
 
-async def send_data(port: int, count: int) -> None:
+def send_data(port: int, count: int) -> None:
     """Sends readings one after the other."""
+    asyncio.run(_send_data(port, count))
+
+
+async def _send_data(port: int, count: int) -> None:
     message = StreamEvent("sensor_reading", {"celsius": 21.5, "note": "x" * 100}, source_node="s").to_proto()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
         call = channel.unary_unary(SERVICE + "SendData")
@@ -77,8 +76,12 @@ async def send_data(port: int, count: int) -> None:
             _check(await call(message))
 
 
-async def link(port: int, count: int) -> None:
+def link(port: int, count: int) -> None:
     """Sends batches over Link, and has the node say how many messages it routed."""
+    asyncio.run(_link(port, count))
+
+
+async def _link(port: int, count: int) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
         call = channel.stream_stream(SERVICE + "Link")()
         for batch in batches(count):
