@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -107,6 +108,7 @@ async def _start_grpc(config: MeshConfig, server: WebSocketServer) -> GrpcServer
     """Serves the same node over gRPC, if a port is configured for that."""
     if config.grpc_port is None:
         return None
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # grpc logs what strangers do wrong, as often as they do it
     from ..transports.grpc_server import GrpcServer  # noqa: PLC0415 - grpc takes a while to load
 
     grpc = GrpcServer(config.node_id, config=config, pipeline=server.pipeline)

@@ -1,8 +1,12 @@
 """The descriptors of `protos/lexmesh/v1/internode.proto`, which the build makes: for reflection, and for clients that
-want Google's message classes."""
+want Google's message classes.
+
+They are in a pool of their own: a program may have generated Python from the same .proto, under whatever name.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -12,12 +16,18 @@ PACKAGE = "lexmesh.v1"
 DESCRIPTORS = "internode.binpb"
 
 
-def load_descriptors() -> None:
-    """Makes the descriptors known to protobuf's default pool, which reflection reads."""
-    pool = descriptor_pool.Default()
+def add_descriptors(pool: descriptor_pool.DescriptorPool) -> None:
+    """Makes the messages and the service known to a pool."""
     descriptors = descriptor_pb2.FileDescriptorSet.FromString(files("lexmesh").joinpath(DESCRIPTORS).read_bytes())
     for file in descriptors.file:
         pool.AddSerializedFile(file.SerializeToString())
+
+
+@cache
+def _messages() -> descriptor_pool.DescriptorPool:
+    pool = descriptor_pool.DescriptorPool()
+    add_descriptors(pool)
+    return pool
 
 
 def message_class(name: str) -> Any:
@@ -32,5 +42,4 @@ def message_class(name: str) -> Any:
     Raises:
         KeyError: if there is no such message.
     """
-    load_descriptors()
-    return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    return message_factory.GetMessageClass(_messages().FindMessageTypeByName(f"{PACKAGE}.{name}"))

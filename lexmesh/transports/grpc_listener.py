@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from pathlib import Path
-from typing import Any
 
 from lexmesh._link import MAX_FRAME_MARGIN
 from lexmesh.config import MeshConfig
@@ -68,6 +68,7 @@ class GrpcListener:
             TransportError: if the address cannot be listened on.
         """
         credentials = credentials_of(self._config)
+        _check_address(self._host, self.port)
         server = grpc.aio.server(options=options(self._config), maximum_concurrent_rpcs=self._config.max_connections)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._service.methods),))
         await self._standard.add_to(server)
@@ -82,7 +83,7 @@ class GrpcListener:
                 return server.add_insecure_port(address)
             return server.add_secure_port(address, credentials)
         except RuntimeError:
-            raise _bind_error(self._host, self.port) from None
+            raise TransportError(f"cannot listen on {address}") from None
 
     async def stop(self, seconds: float) -> None:
         """Takes no more calls, and lets those that are open end.
@@ -124,19 +125,18 @@ def _read(config: MeshConfig, option: str, path: Path) -> bytes:
         raise ConfigError(option, f"'{path}'", reason, config.source_of(option)) from None
 
 
-def _bind_error(host: str, port: int) -> Exception:
-    """Why an address cannot be listened on: grpc does not tell, so it is tried once more."""
+def _check_address(host: str, port: int) -> None:
+    """Raises what keeps an address from being listened on: grpc itself would only say so on stderr."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name == "posix":  # elsewhere it would let two share a port
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen()
+    except OverflowError:
+        raise TransportError(f"cannot listen on port {port}: it must be 0 to 65535") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            return PortInUseError(host, port)
-        return TransportError(f"cannot listen on {host}:{port}: {error.strerror or error}")
-    return TransportError(f"cannot listen on {host}:{port}")
-
-
-__all__: list[Any] = ["GrpcListener", "credentials_of", "options"]
+            raise PortInUseError(host, port) from None
+        raise TransportError(f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}") from None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from lexmesh.transports.grpc_descriptors import load_descriptors
+from lexmesh.transports.grpc_descriptors import add_descriptors
 
 if TYPE_CHECKING:
     from lexmesh.transports.grpc_core import grpc
@@ -28,8 +29,12 @@ class StandardServices:
     async def add_to(self, server: grpc.aio.Server) -> None:
         """Has a server offer them."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        load_descriptors()
-        reflection.enable_server_reflection((*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        pool = descriptor_pool.DescriptorPool()
+        add_descriptors(pool)
+        for file in (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
+            pool.AddSerializedFile(file.serialized_pb)
+        names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server, pool)
         for name in ("", *self._services):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
