@@ -75,14 +75,23 @@ def test_the_seeds_snippet(server: GrpcServer) -> None:
     assert balanced(client)["egress"]["delivered"] == 1
 
 
-@pytest.mark.parametrize("data", [b"", b"21.5", b'{"a": [1, null]}', "ä".encode(), b"\x00\xff"], ids=repr)
-def test_readings_arrive_as_they_are(server: GrpcServer, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"", ""),
+        (b"21.5", 21.5),
+        (b'{"a": [1, null]}', {"a": [1, None]}),
+        ("ä".encode(), "ä"),
+        (b"\x00\xff", b"\x00\xff"),
+    ],
+    ids=repr,
+)
+def test_readings_arrive_as_they_are(server: GrpcServer, data: bytes, value: Any) -> None:
     got: list[Any] = []
     server.register_data_handler("t", lambda datum: got.append(datum.value))
     with client_of(server) as client:
         assert client.send_data(data_type="t", data=data).success
-    expected = {b"": None, b"21.5": 21.5, b'{"a": [1, null]}': {"a": [1, None]}, b"\x00\xff": data}
-    assert got == [expected.get(data, data.decode(errors="replace"))] or (data == b"" and got in ([""], [b""]))
+    assert got == [value]
 
 
 def test_a_stream_of_events_is_answered_in_order(server: GrpcServer) -> None:

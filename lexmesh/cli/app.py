@@ -21,7 +21,9 @@ app.add_typer(mesh_app, name="mesh")
 app.add_typer(policy_app, name="policy")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-Url = Annotated[str, typer.Argument(metavar="URL", help="The gateway: ws://HOST:PORT", callback=gateway_url)]
+Url = Annotated[
+    str, typer.Argument(metavar="URL", help="The gateway: ws://HOST:PORT or grpc://HOST:PORT", callback=gateway_url)
+]
 NodeId = Annotated[
     str | None, typer.Option(callback=node_name, help="This node's name in the mesh; made up when left out.")
 ]

@@ -11,7 +11,7 @@ from .receipts import Receipts
 from .state import LinkState
 
 if TYPE_CHECKING:
-    from ..transports.websocket import WebSocketClient
+    from ..transports.gateway_client import GatewayClient
 
 __all__ = ["Window"]
 
@@ -31,7 +31,7 @@ class Window:
         state: tells when the connection is there.
     """
 
-    def __init__(self, client: WebSocketClient, receipts: Receipts, state: LinkState) -> None:
+    def __init__(self, client: GatewayClient, receipts: Receipts, state: LinkState) -> None:
         self._client = client
         self._receipts = receipts
         self._state = state

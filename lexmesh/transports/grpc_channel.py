@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import grpc
-
 from lexmesh.config import MeshConfig
 from lexmesh.errors import ConfigError, ConnectError
 from lexmesh.transports.backoff import CAP_SECONDS, FIRST_SECONDS
+from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.handshake import largest_relayed
 
 DEFAULT_PORT = 50051

@@ -7,8 +7,6 @@ import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
-import grpc
-
 from lexmesh._codec import StreamEvent
 from lexmesh._wire import encode_health_request
 from lexmesh.config import MeshConfig
@@ -16,6 +14,7 @@ from lexmesh.errors import NotConnectedError
 from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.grpc_answers import DataResponse, EventResponse, HealthResponse, StreamReceipt
 from lexmesh.transports.grpc_channel import DEFAULT_PORT, GrpcAddress, GrpcTls, open_channel
+from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_exchange import Exchange, Headers, Requests
 from lexmesh.transports.grpc_failure import cut_short, explained, refused
 from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVENTS

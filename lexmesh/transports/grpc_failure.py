@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import grpc
-
 from lexmesh.errors import (
     ConnectError,
     DisconnectedError,
@@ -12,6 +10,7 @@ from lexmesh.errors import (
     RequestTimeoutError,
     TransportError,
 )
+from lexmesh.transports.grpc_core import grpc
 
 MOST_QUOTED = 200
 """Characters of what a gateway says that are repeated, if all can be printed."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import grpc
-
 from lexmesh._asker import Asker
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
@@ -14,6 +12,7 @@ from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError
 from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports.gateway_protocol import protocol_of
+from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.link_session import BYE, LinkSession
 from lexmesh.transports.link_status import CLOSE_KEY, RESUMED_KEY, TOKEN_KEY, status_of
 from lexmesh.transports.publishing import now_ms

@@ -6,10 +6,9 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 
-import grpc
-
 from lexmesh.transports.connector import FINAL_CODES, Connector, Dialler
 from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, open_aio_channel
+from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_failure import not_in_time, quoted, refused
 from lexmesh.transports.grpc_methods import LINK
 from lexmesh.transports.link_session import LinkSession

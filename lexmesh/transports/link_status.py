@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import grpc
+from lexmesh.transports.grpc_core import grpc
 
 TOKEN_KEY = "lexmesh-link"  # noqa: S105 - the name of a header
 """Metadata of a call that names the link, so that a later call can go on with it: 32 hexadecimal digits, secret."""
