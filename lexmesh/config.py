@@ -182,8 +182,8 @@ class MeshConfig(BaseSettings):
     # max_message_size. Worst memory = max_connections × overflow_bytes; larger rides out longer stalls.
     overflow_bytes: int = Field(default=8 * MIB, ge=64 * KIB, le=4096 * MIB)
 
-    # Seconds that a client may leave bytes unread before `overflow` acts; default 10. Shorter frees memory sooner,
-    # longer forgives a laptop that sleeps.
+    # Seconds that a client may leave bytes unread before `overflow` acts, and that a gRPC link whose stream broke is
+    # kept for its peer to come back; default 10. Shorter frees memory sooner, longer forgives a laptop that sleeps.
     overflow_seconds: Seconds = 10.0
 
     # Largest message in bytes, default 1 MiB (1 KiB – 64 MiB); larger ones are refused with close code 1009. One

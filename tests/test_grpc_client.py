@@ -78,7 +78,7 @@ def test_the_seeds_snippet(server: GrpcServer) -> None:
 @pytest.mark.parametrize(
     ("data", "value"),
     [
-        (b"", ""),
+        (b"", None),
         (b"21.5", 21.5),
         (b'{"a": [1, null]}', {"a": [1, None]}),
         ("ä".encode(), "ä"),

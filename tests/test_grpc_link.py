@@ -314,9 +314,10 @@ async def test_block_keeps_everything_for_a_link_that_reads_late() -> None:
 async def test_nothing_but_rubbish_ends_the_link(server) -> None:
     async with raw_link(server) as call:
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            for _ in range(100):
+            for _ in range(11):
                 await call.write(b"\xff\xff")
-                await call.read()
+            while await call.read() is not grpc.aio.EOF:
+                pass
         assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert "nothing but malformed messages" in (error.value.details() or "")
     assert server.ledger()["ingress"]["malformed"] > 10
@@ -387,3 +388,41 @@ async def test_a_subject_that_is_none() -> None:
     near = WebSocketServer("near", "127.0.0.1", 0)
     with pytest.raises(ValueError, match="not a subject"):
         GrpcLink(near.pipeline, "grpc://127.0.0.1:1", ["a..b"])
+
+
+async def test_a_client_that_is_refused_does_not_come_back(server) -> None:
+    """Nothing but denied messages ends a link with 1008, also while more is being written."""
+    states: list[str] = []
+    client = LinkClient(
+        "lax", url_of(server), policy=LAX, on_state=lambda state, detail: states.append(f"{state} {detail}"[:20])
+    )
+    await client.connect()
+    for n in range(3000):
+        if not client.connected:
+            break
+        client.publish("t", n, metadata={"x": "force"})
+        await client.writable()
+    await eventually(lambda: not client.connected)
+    assert states[-2:] == ["disconnected 1008 no", "closed 1008 nothing "]
+    assert client.reconnects == 0
+    await client.disconnect()
+    settled(client)
+
+
+async def test_a_name_that_is_taken_over_goes_on_with_the_newer_stream(server) -> None:
+    """A peer may be back before its old stream is known to be dead."""
+    name = {"lexmesh-link": "0123456789abcdef" * 2}
+    subscribe = StreamEvent("_lexmesh.subscribe", {"subjects": ["t"]}, source_node="twice")
+    async with raw_link(server, subscribe, **name) as old:
+        await old.read()
+        await eventually(lambda: any(link.patterns for link in server._service.links.endpoints))
+        async with raw_link(server, **name) as new:
+            assert dict(await new.initial_metadata())["lexmesh-resumed"] == "1"
+            await new.read()
+            server.pipeline.core.publish("t", 1, None, "", None, 0, "", 0)
+            types: list[str] = []
+            while "t" not in types:
+                types += [event.event_type for event in decode_batch(await new.read())]
+            assert len(server._service.links.endpoints) == 1
+            while await old.read() is not grpc.aio.EOF:
+                pass

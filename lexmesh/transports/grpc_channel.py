@@ -98,8 +98,9 @@ class GrpcAddress:
         """
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port or DEFAULT_PORT
-            usable = parts.scheme in ("grpc", "grpcs") and bool(host.encode("idna")) and parts.path in ("", "/")
+            host, port = parts.hostname or "", DEFAULT_PORT if parts.port is None else parts.port
+            usable = parts.scheme in ("grpc", "grpcs") and bool(host.encode("idna")) and port > 0
+            usable = usable and parts.path in ("", "/")
         except ValueError:
             usable = False
         if not usable:

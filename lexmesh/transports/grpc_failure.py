@@ -15,6 +15,9 @@ from lexmesh.transports.grpc_core import grpc
 MOST_QUOTED = 200
 """Characters of what a gateway says that are repeated, if all can be printed."""
 
+WRITTEN_WHILE_IT_ENDED = "Internal error from Core"
+"""What grpc.aio puts in place of a call's status when something is written while the call ends."""
+
 NO_SERVICE = "what answers there is a gRPC server, but no lexmesh gateway; correct the host and port"
 
 # What grpc says of a connection that could not be made, and what it means.
@@ -67,6 +70,8 @@ def explained(url: str, what: str, seconds: float, error: grpc.RpcError) -> Exce
         grpc.StatusCode.UNAVAILABLE: DisconnectedError(1006, details or "connection lost"),
         grpc.StatusCode.CANCELLED: DisconnectedError(1006, "the call was cancelled"),
     }
+    if code is grpc.StatusCode.INTERNAL and details == WRITTEN_WHILE_IT_ENDED:
+        return DisconnectedError(1006, "the gateway ended the call")
     return known.get(code) or TransportError(f"{what} failed: {code.name}{f' ({details})' if details else ''}")
 
 

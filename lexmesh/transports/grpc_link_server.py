@@ -92,11 +92,8 @@ class LinkService:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(DeniedError(*refusal)))
         token = _token_of(context)
         session = await self._session_of(token, context)
-        await context.send_initial_metadata(((RESUMED_KEY, "1" if session.resumed else "0"),))
-        timer = self._parked.pop(session, None)
-        if timer is not None:
-            timer.cancel()
         try:
+            await context.send_initial_metadata(((RESUMED_KEY, "1" if session.resumed else "0"),))
             await session.carry(context.read, context.write, _address_of(context))
         except asyncio.CancelledError:
             self._ended(session, token)
@@ -112,6 +109,7 @@ class LinkService:
         """The link that a call goes on with, or a new one."""
         session = self._by_token.get(token)
         if session is not None and not session.closing:
+            self._unpark(session)
             session.resumed = True
             return session
         if self._stopping:
@@ -143,6 +141,12 @@ class LinkService:
         later = asyncio.get_running_loop().call_later
         self._parked[session] = later(self.config.overflow_seconds, session.end)
 
+    def _unpark(self, session: LinkSession) -> None:
+        """The link waits for its peer no longer."""
+        timer = self._parked.pop(session, None)
+        if timer is not None:
+            timer.cancel()
+
     # -- what links tell ------------------------------------------------------------------------------------------
 
     def session_opened(self, session: LinkSession) -> None:
@@ -151,9 +155,7 @@ class LinkService:
 
     def session_closed(self, session: LinkSession) -> None:
         """A link is over."""
-        timer = self._parked.pop(session, None)
-        if timer is not None:
-            timer.cancel()
+        self._unpark(session)
         token = self._links.pop(session, "")
         if self._by_token.get(token) is session:
             del self._by_token[token]

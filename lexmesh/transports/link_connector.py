@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Mapping
 
@@ -70,17 +71,11 @@ class LinkConnector(Connector[LinkSession]):
     ) -> None:
         """Carries the session over one call, and sees to what follows."""
         asyncio.get_running_loop().call_soon(begun.set_result, None)
-        if not session.closing:
-            session.close_code, session.close_reason = 1006, "connection lost"
         try:
-            await session.carry(call.read, call.write, address, call.done_writing)
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the call itself knows more
+                await session.carry(call.read, call.write, address, call.done_writing)
             if not session.closing:
-                session.close_code, session.close_reason = 1000, "the gateway has ended the link"
-        except grpc.aio.AioRpcError as error:
-            if not session.closing:
-                session.close_code, session.close_reason = close_code_of(error), quoted(error.details() or "")
-        except (asyncio.CancelledError, asyncio.InvalidStateError):
-            pass  # the call was cut, or had ended when something was to be written
+                session.close_code, session.close_reason = await _why(call)
         finally:
             call.cancel()
             await channel.close()
@@ -96,3 +91,13 @@ class LinkConnector(Connector[LinkSession]):
 
     def _failed(self) -> None:
         """An attempt came to nothing: the link goes on waiting."""
+
+
+async def _why(call: Call) -> tuple[int, str]:
+    """The close code and reason that a call has ended with."""
+    if not call.done():
+        return 1006, "connection lost"
+    code, told = await call.code(), dict(await call.trailing_metadata() or ())
+    if code is grpc.StatusCode.OK:
+        return 1000, "the gateway has ended the link"
+    return close_code_of(code, told), quoted(await call.details() or "")

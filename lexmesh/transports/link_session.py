@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from lexmesh._codec import StreamEvent
 from lexmesh._stream_link import StreamLink
 from lexmesh.events import RESERVED_PREFIX
 from lexmesh.transports.peer import Peer, PeerOwner, bucket_of, overflow_of
@@ -13,6 +14,12 @@ from lexmesh.transports.publishing import now_ms
 
 BYE = RESERVED_PREFIX + "bye"
 """What a peer says that will not come back to this link: nothing has to be kept for it."""
+
+CLOSE = RESERVED_PREFIX + "close"
+"""What the accepting side says before it ends a stream, with a code and a reason: who is told so stops writing.
+
+A call that is written to while it ends has no status of its own any more: grpc puts an internal error in its place.
+"""
 
 ABORT_SECONDS = 1.0
 """How long what waits may take to leave once a link is being closed."""
@@ -31,7 +38,19 @@ class LinkSession(Peer):
         dials: whether this side has made the connection.
     """
 
-    __slots__ = ("_address", "_bucket", "_closing", "_cut", "_dials", "_may_read", "_more", "leaves", "link")
+    __slots__ = (
+        "_address",
+        "_bucket",
+        "_closing",
+        "_cut",
+        "_dials",
+        "_is_dismissed",
+        "_may_read",
+        "_more",
+        "_streams",
+        "leaves",
+        "link",
+    )
 
     log = logging.getLogger("lexmesh.grpc")
 
@@ -49,6 +68,8 @@ class LinkSession(Peer):
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._closing = False
+        self._is_dismissed = False  # the peer is about to end the stream
+        self._streams = 0  # the one there is, and those that wait to take its place
         self._cut: asyncio.Future[None] | None = None  # of the stream there is now
         self._address = ""
 
@@ -59,8 +80,8 @@ class LinkSession(Peer):
 
     @property
     def carried(self) -> bool:
-        """Whether there is a stream."""
-        return self._cut is not None
+        """Whether there is a stream, or one that is about to take its place."""
+        return self._streams > 0
 
     # -- one stream -----------------------------------------------------------------------------------------------
 
@@ -71,15 +92,22 @@ class LinkSession(Peer):
             read: gives the next Batch, and anything but bytes at the end.
             write: takes a Batch.
             address: the peer's, as host:port.
-            finish: tells the peer that nothing more is written, whose end is then waited for; None: whoever calls this
-                does, and once all is written this returns.
+            finish: tells the peer that nothing more is written; None if there is no way but to end the stream.
 
         Raises:
             Exception: what reading or writing raised.
         """
-        while self._cut is not None:  # the peer has come back before the old stream was known to be dead
-            self.cut()
-            await asyncio.sleep(0)
+        self._streams += 1
+        try:
+            while self._cut is not None:  # the peer has come back before the old stream was known to be dead
+                self.cut()
+                await asyncio.sleep(0)
+            await self._carry(read, write, address, finish)
+        finally:
+            self._streams -= 1
+
+    async def _carry(self, read: Read, write: Write, address: str, finish: Finish | None) -> None:
+        self._is_dismissed = False
         self._cut = asyncio.get_running_loop().create_future()
         self._address = address
         reading = asyncio.ensure_future(self._read(read))
@@ -88,7 +116,7 @@ class LinkSession(Peer):
         waiting = {reading, writing, self._cut}
         try:
             ended, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if finish is not None and ended == {writing} and writing.exception() is None:
+            if ended == {writing} and writing.exception() is None:  # the rest is the peer's to end
                 ended, _ = await asyncio.wait(waiting - {writing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             reading.cancel()
@@ -102,6 +130,8 @@ class LinkSession(Peer):
 
     async def _read(self, read: Read) -> None:
         while isinstance(batch := await read(), bytes):
+            if self._closing:
+                continue
             now = now_ms()
             count = self.link.receive(batch, now)
             if self._bucket is not None and (wait := self._bucket.spend(count, now)) > 0:
@@ -110,24 +140,32 @@ class LinkSession(Peer):
                 await self._may_read.wait()
 
     async def _write(self, write: Write, finish: Finish | None) -> None:
-        """Hands the stream one Batch after the other; ends when the link is closing and nothing is left."""
+        """Hands the stream one Batch after the other, until the link is closing and nothing is left."""
         link = self.link
-        while True:
+        while not self._is_dismissed:
             batch = link.front()
             if batch is not None:
                 await write(batch)
                 link.written()
             elif self._closing:
-                if finish is not None:
-                    await finish()
-                return
+                break
             else:
                 self._more.clear()
                 await self._more.wait()
+        if finish is not None:
+            await finish()
 
     def on_batch(self) -> None:
         """There is something for the stream to take."""
         self._more.set()
+
+    def on_control(self, event: StreamEvent) -> None:
+        """A reserved message arrived."""
+        if event.event_type == CLOSE and self._dials:
+            self._is_dismissed = True
+            self._more.set()
+        else:
+            super().on_control(event)
 
     # -- between streams ------------------------------------------------------------------------------------------
 
@@ -167,8 +205,11 @@ class LinkSession(Peer):
         if not self.carried:
             self.end()
             return
-        if self._dials and not self.outbox.closed:
-            self.outbox.send(BYE)
+        if not self.outbox.closed:
+            if self._dials:
+                self.outbox.send(BYE)
+            else:
+                self.outbox.send(CLOSE, {"code": code, "reason": reason})
         self.outbox.flush()
         self._may_read.set()
         self._more.set()

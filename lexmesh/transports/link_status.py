@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lexmesh.transports.grpc_core import grpc
 
 TOKEN_KEY = "lexmesh-link"  # noqa: S105 - the name of a header
@@ -37,9 +39,9 @@ def status_of(close_code: int) -> grpc.StatusCode:
     return _STATUS_OF.get(close_code, grpc.StatusCode.UNAVAILABLE)
 
 
-def close_code_of(error: grpc.aio.AioRpcError) -> int:
+def close_code_of(code: grpc.StatusCode, trailing_metadata: Mapping[str, str | bytes]) -> int:
     """The close code that a call ended with; what grpc itself says where the peer named none."""
-    for key, value in error.trailing_metadata() or ():
-        if key == CLOSE_KEY and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 4:
-            return int(value)
-    return _CODE_OF.get(error.code(), 1006)
+    told = trailing_metadata.get(CLOSE_KEY, "")
+    if isinstance(told, str) and told.isascii() and told.isdigit() and len(told) == 4:
+        return int(told)
+    return _CODE_OF.get(code, 1006)
