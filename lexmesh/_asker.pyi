@@ -1,9 +1,11 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from lexmesh._codec import StreamEvent
 from lexmesh._pipeline import Core
 from lexmesh._router import Endpoint
+
+INGRESS_NAMES: Final[tuple[str, ...]]
 
 class Answer:
     def when_done(self, callback: Callable[[bytes], object]) -> None: ...
