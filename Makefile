@@ -8,7 +8,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 SHELL  := /bin/sh
 
 SOURCES := $(shell find ext lexmesh -type f \( -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.px[di]' \
-             -o -name '*.h' -o -name '*.toml' -o -name py.typed \)) pyproject.toml setup.py MANIFEST.in README.md LICENSE
+             -o -name '*.h' -o -name '*.toml' -o -name py.typed \)) pyproject.toml setup.py MANIFEST.in README.md LICENSE \
+             protos/lexmesh/v1/internode.proto
 MODULES := $(patsubst ext/lexmesh/%.pyx,lexmesh.%,$(sort $(wildcard ext/lexmesh/_*.pyx)))
 WHEELS  := build/wheel/$(notdir $(VENV))
 
@@ -60,7 +61,7 @@ soak: $(VENV)/.dev ## the tests that take minutes, left out of `make test`
 clean: ## remove what the other targets made, .venv too
 	rm -rf build dist *.egg-info $(VENV) .mypy_cache .ruff_cache .hypothesis .benchmarks tests/foreign/node_modules
 	find lexmesh ext tests bench -name __pycache__ -prune -exec rm -rf {} +
-	find lexmesh -name '*.so' -delete
+	find lexmesh \( -name '*.so' -o -name '*.binpb' \) -delete
 
 # -- the environment: each stamp is one step, redone only when what it depends on is newer ----------------------------
 

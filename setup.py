@@ -1,4 +1,4 @@
-"""Builds the compiled core: every `ext/lexmesh/_*.pyx` becomes the module `lexmesh._*`."""
+"""Builds the compiled core, every `ext/lexmesh/_*.pyx` the module `lexmesh._*`, and the descriptors of the .proto."""
 
 import os
 import sys
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from Cython.Compiler import Options
+from grpc_tools import protoc
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
 SANITIZE = os.environ.get("LEXMESH_SANITIZE") == "1"
@@ -71,7 +73,26 @@ def compiled() -> list[Extension]:
     )
 
 
+class BuildAll(build_ext):
+    """Builds the extensions, and beside them what reflection and clients read: the .proto compiled to descriptors.
+
+    Descriptors rather than generated Python, which runs only with a protobuf at least as new as what made it.
+    """
+
+    def run(self) -> None:
+        package = ROOT / "lexmesh" if self.inplace else Path(self.build_lib) / "lexmesh"
+        package.mkdir(parents=True, exist_ok=True)
+        arguments = [f"-I{ROOT / 'protos'}", f"--descriptor_set_out={package / 'internode.binpb'}"]
+        if protoc.main(["protoc", *arguments, "lexmesh/v1/internode.proto"]):
+            raise SystemExit("lexmesh: protos/lexmesh/v1/internode.proto does not compile")
+        super().run()
+
+    def get_outputs(self) -> list[str]:
+        return [*super().get_outputs(), str(Path(self.build_lib) / "lexmesh" / "internode.binpb")]
+
+
 setup(
+    cmdclass={"build_ext": BuildAll},
     packages=[
         "lexmesh",
         "lexmesh.cli",

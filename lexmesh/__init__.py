@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lexmesh.mesh.synchronizer import StateSynchronizer
     from lexmesh.nsr import NsrPolicy, Verdict
     from lexmesh.pipeline import LexAmorisComputePipeline, Outcome, StreamPipeline
+    from lexmesh.transports.grpc import AsyncGrpcClient, GrpcClient, GrpcLink, GrpcServer, GrpcTls, LinkClient
     from lexmesh.transports.websocket import WebSocketClient, WebSocketServer
 
 _HOMES = {
@@ -71,12 +72,14 @@ _HOMES = {
     "lexmesh.mesh.synchronizer": ("StateSynchronizer",),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
     "lexmesh.pipeline": ("LexAmorisComputePipeline", "Outcome", "StreamPipeline"),
+    "lexmesh.transports.grpc": ("AsyncGrpcClient", "GrpcClient", "GrpcLink", "GrpcServer", "GrpcTls", "LinkClient"),
     "lexmesh.transports.websocket": ("WebSocketClient", "WebSocketServer"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BusStoppedError",
+    "AsyncGrpcClient",
     "ConfigError",
     "ConnectError",
     "DataType",
@@ -86,9 +89,14 @@ __all__ = [
     "EventDroppedError",
     "EventType",
     "FrequencySync",
+    "GrpcClient",
+    "GrpcLink",
+    "GrpcServer",
+    "GrpcTls",
     "HandshakeError",
     "LexAmorisComputePipeline",
     "LexmeshError",
+    "LinkClient",
     "MalformedError",
     "MeshConfig",
     "MeshRegistry",

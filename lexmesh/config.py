@@ -38,6 +38,8 @@ ENV_PREFIX = "LEXMESH_"
 
 # Options whose value is a URL or a list of them, and so may hold a password.
 _URL_OPTIONS = frozenset({"redis_url", "peers"})
+# Options that name a file, relative to the config file that names it.
+_FILE_OPTIONS = ("policy_file", "audit_file", "grpc_tls_certificate", "grpc_tls_key", "grpc_tls_client_ca")
 # Everything before the last @: a password may itself hold any of : / @ unescaped, which is a likely mistake to report.
 _USER_INFO = re.compile(r"^(\w[\w+.-]*:/{0,2})?.*@", re.DOTALL)
 _PASSWORD_QUERY = re.compile(r"(?<=password=)[^&#]*")
@@ -123,6 +125,29 @@ class MeshConfig(BaseSettings):
     # Listen for WebSocket clients, default true.
     enable_websocket: bool = True
 
+    # TCP port of the gRPC service, default None: `lexmesh mesh start` offers none, a GrpcServer takes 50051, gRPC's
+    # customary port. 0 takes any free port.
+    grpc_port: int | None = Field(default=None, ge=0, le=65_535)
+
+    # Certificate chain of the gRPC service (PEM), default None: no TLS. Needs grpc_tls_key. In a config file, relative
+    # to that file.
+    grpc_tls_certificate: Path | None = None
+
+    # Its private key (PEM), without a passphrase; default None. Keep it readable for the gateway's user alone.
+    grpc_tls_key: Path | None = None
+
+    # Certificates (PEM) of who may have signed a client's; default None: clients need none. With it, clients without a
+    # certificate signed by one of them are turned away (mutual TLS).
+    grpc_tls_client_ca: Path | None = None
+
+    # Calls that one gRPC connection may have open at a time, default 100 (1–100000); more wait at the client (HTTP/2
+    # SETTINGS_MAX_CONCURRENT_STREAMS). Each may hold one message of max_message_size.
+    grpc_max_streams: int = Field(default=100, ge=1, le=100_000)
+
+    # Seconds between keepalive pings to a silent gRPC client, default 30; one that answers none for 10 s is cut.
+    # Shorter finds vanished clients sooner, and costs each client a packet.
+    grpc_keepalive: Seconds = 30.0
+
     # Where Redis is, default "redis://localhost:6379"; redis://, rediss:// (TLS) or unix://. A password in it is never
     # shown in a repr or an error.
     redis_url: RedisUrl = "redis://localhost:6379"
@@ -157,8 +182,8 @@ class MeshConfig(BaseSettings):
     # max_message_size. Worst memory = max_connections × overflow_bytes; larger rides out longer stalls.
     overflow_bytes: int = Field(default=8 * MIB, ge=64 * KIB, le=4096 * MIB)
 
-    # Seconds that a client may leave bytes unread before `overflow` acts; default 10. Shorter frees memory sooner,
-    # longer forgives a laptop that sleeps.
+    # Seconds that a client may leave bytes unread before `overflow` acts, and that a gRPC link whose stream broke is
+    # kept for its peer to come back; default 10. Shorter frees memory sooner, longer forgives a laptop that sleeps.
     overflow_seconds: Seconds = 10.0
 
     # Largest message in bytes, default 1 MiB (1 KiB – 64 MiB); larger ones are refused with close code 1009. One
@@ -253,7 +278,7 @@ class MeshConfig(BaseSettings):
         """
         text = _read(path)
         from_file = _parse(path, text)
-        for option in ("policy_file", "audit_file"):
+        for option in _FILE_OPTIONS:
             if isinstance(file := from_file.get(option), str):
                 from_file[option] = Path(path).parent / file
         overridden = EnvSettingsSource(cls)().keys() | options.keys()

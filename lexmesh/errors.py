@@ -188,7 +188,7 @@ class PortInUseError(TransportError, OSError):
 
 
 class HandshakeError(TransportError):
-    """The peer answered, but the WebSocket handshake failed.
+    """The peer answered, but is no gateway, or does not want to be this client's.
 
     Args:
         url: where to; must not contain a secret.
@@ -201,7 +201,8 @@ class HandshakeError(TransportError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"no WebSocket gateway at {self.url}: {self.reason}"
+        kind = "gRPC" if self.url.startswith("grpc") else "WebSocket"
+        return f"no {kind} gateway at {self.url}: {self.reason}"
 
 
 class DisconnectedError(TransportError, ConnectionError):

@@ -103,6 +103,7 @@ class StreamPipeline:
         audit: what the policy refused or flagged; see `nsr.audit`.
         reloads: policies that were put in force since the start, and that could not be, as `ok` and `failed`.
         on_answer_denied: callable(source, request, error), told of a handler's answer that the policy refused.
+        gateway: what speaks to the node's peers in reserved messages, shared by its transports; None before the first.
     """
 
     def __init__(
@@ -124,10 +125,12 @@ class StreamPipeline:
         self.audit = Audit(audit_ring)
         self.reloads = {"ok": 0, "failed": 0}
         self._now = now
+        self._last_epoch = epoch
         self._denials = Denials(self.core, self.audit, max_recursion_depth, self._run_later)
         self._failures = FailureLog(self.core, now)
         self._middleware = Middleware(self._failures)
         self._handlers: list[HandlerEndpoint] = []
+        self.gateway: Any = None
         self.on_answer_denied: Callable[[Endpoint, StreamEvent, DeniedError], None] | None = None
         self._spawn: Spawn | None = None
         self._defer: Callable[[Awaitable[Any], Endpoint], None] | None = None
@@ -256,6 +259,15 @@ class StreamPipeline:
     async def process_data(self, data: StreamData, now: int | None = None) -> Outcome:
         """Takes in a reading; the same as process_event, since a reading is an event."""
         return await self.process_event(data, now)
+
+    def next_epoch(self, now: int) -> int:
+        """A connection's epoch: its time, moved on where two would share one.
+
+        Args:
+            now: milliseconds since 1970-01-01 UTC.
+        """
+        self._last_epoch = max(self._last_epoch + 1, now)
+        return self._last_epoch
 
     def run_coroutines_with(self, spawn: Spawn, defer: Callable[[Awaitable[Any], Endpoint], None]) -> None:
         """Lets an owner with an event loop run async handlers and async filters.

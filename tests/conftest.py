@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google_messages import google_classes
+from google_messages import google_classes, google_stubs
 from hypothesis import HealthCheck, settings
 from leftovers import start_watch
 
@@ -88,3 +88,9 @@ def lax_file(tmp_path: Path) -> str:
 def internode(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     """Google's own message classes, by name."""
     return google_classes(tmp_path_factory.mktemp("protos"))
+
+
+@pytest.fixture(scope="session")
+def stubs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Google's own gRPC stubs, made of the published .proto; its classes are at `stubs.messages`."""
+    return google_stubs(tmp_path_factory.mktemp("stubs"))

@@ -1,6 +1,7 @@
 """Google's message classes for our protocol, made by protoc when asked for, so that no generated file is kept."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +28,22 @@ def google_classes(scratch: Path) -> Callable[[str], Any]:
     for file in descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file:
         pool.Add(file)
     return lambda name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"lexmesh.v1.{name}"))
+
+
+def google_stubs(scratch: Path) -> Any:
+    """Generates Python's own classes and stubs of protos/lexmesh/v1/internode.proto, as their users do.
+
+    Args:
+        scratch: directory for the generated modules.
+
+    Returns:
+        The module of the stubs; `messages` in it is the module of the classes.
+    """
+    protoc = pytest.importorskip("grpc_tools.protoc")
+    arguments = ["protoc", f"-I{PROTOS / 'lexmesh' / 'v1'}", f"--python_out={scratch}", f"--grpc_python_out={scratch}"]
+    assert protoc.main([*arguments, "internode.proto"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(scratch)
+        messages, stubs = import_module("internode_pb2"), import_module("internode_pb2_grpc")
+    stubs.messages = messages
+    return stubs

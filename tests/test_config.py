@@ -15,6 +15,12 @@ DEFAULTS = {
     "websocket_path": "/",
     "allowed_origins": [],
     "enable_websocket": True,
+    "grpc_port": None,
+    "grpc_tls_certificate": None,
+    "grpc_tls_key": None,
+    "grpc_tls_client_ca": None,
+    "grpc_max_streams": 100,
+    "grpc_keepalive": 30.0,
     "redis_url": "redis://localhost:6379",
     "enable_redis": True,
     "ritual_channel": "spiral_ritual_events",
@@ -83,6 +89,9 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("messages_per_second", float("nan")),
     ("message_burst", 0),
     ("handler_concurrency", 0),
+    ("grpc_port", 65_536),
+    ("grpc_max_streams", 0),
+    ("grpc_keepalive", 0),
     ("drain_seconds", -0.1),
 ]
 

@@ -16,13 +16,13 @@ COMPILED = sorted(path.stem for path in (ROOT / "ext" / "lexmesh").glob("_*.pyx"
 PYTHON_FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "lexmesh").rglob("*.py"))
 DATA_FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "lexmesh").rglob("*.toml"))
 SDIST_SUFFIXES = {".py", ".pyx", ".pxd", ".h", ".proto", ".js", ".html"}
-NOT_OURS = ["build", "dist", ".*_cache", ".git", ".venv*", ".hypothesis", "*.so", "*.egg-info"]
+NOT_OURS = ["build", "dist", ".*_cache", ".git", ".venv*", ".hypothesis", "*.so", "*.binpb", "*.egg-info"]
 IMPORT_ALL = f"import lexmesh, {', '.join(f'lexmesh.{name}' for name in COMPILED)}; print(lexmesh.__file__)"
 
 
 def missing_from(names: set[str]) -> list[str]:
     """What a package with these files lacks: Python, data, types, and a compiled module and a stub for each source."""
-    wanted = {*PYTHON_FILES, *DATA_FILES, "lexmesh/py.typed", "lexmesh/nsr/default.toml"}
+    wanted = {*PYTHON_FILES, *DATA_FILES, "lexmesh/py.typed", "lexmesh/nsr/default.toml", "lexmesh/internode.binpb"}
     wanted |= {f"lexmesh/{name}.pyi" for name in COMPILED}
     lacking = sorted(wanted - names)
     for name in COMPILED:
@@ -83,7 +83,7 @@ def test_the_sdist_has_all_that_its_own_tests_need(dist: Path) -> None:
         sources = [str(path.relative_to(ROOT)) for path in (ROOT / top).rglob("*") if path.suffix in SDIST_SUFFIXES]
         wanted += [source for source in sources if "node_modules" not in source]
     assert not sorted(set(wanted) - names)
-    assert not [name for name in names if name.startswith("build/") or name.endswith((".so", ".pyc"))]
+    assert not [name for name in names if name.startswith("build/") or name.endswith((".so", ".pyc", ".binpb"))]
     assert not [name for name in names if "node_modules" in name]
 
 

@@ -53,7 +53,7 @@ def gateway() -> Iterator[tuple[int, subprocess.Popen[str]]]:
 
 
 def test_every_python_snippet_is_run() -> None:
-    assert README.count("```python") == len(SNIPPETS) == 6
+    assert README.count("```python") == len(SNIPPETS) == 8
 
 
 def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[int, subprocess.Popen[str]]) -> None:
@@ -63,6 +63,33 @@ def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[in
     out, err = server.communicate(timeout=30)
     assert "Bio-sync received: {'frequency': 0.0043, 'phase': 'synchronizing'" in out
     assert (server.returncode, err) == (0, "")
+
+
+def test_grpc_client_reaches_the_grpc_server() -> None:
+    port = str(free_port())
+    server = start(SNIPPETS["grpc_server"].replace("50051", port))
+    deadline = time.monotonic() + 30
+    while "cannot connect" in (out := try_to_run(SNIPPETS["grpc_client"].replace("50051", port))):
+        assert server.poll() is None, server.stderr.read()  # type: ignore[union-attr]
+        assert time.monotonic() < deadline, "the README's gRPC server does not listen"
+    assert out.splitlines() == [
+        "True routed",
+        "routed",
+        "routed",
+        "routed",
+        "3 sent, 3 accepted",
+        "denied: consent-override at metadata.consent_override",
+    ]
+    server.terminate()
+    heard, complaints = server.communicate(timeout=30)
+    assert (heard.count("Bio event received"), complaints, server.returncode) == (4, "", 0)
+
+
+def try_to_run(script: str) -> str:
+    """What a script prints, on both outputs."""
+    process = start(script)
+    out, err = process.communicate(timeout=60)
+    return out + err
 
 
 def test_requests_subscriptions_and_streams(gateway: tuple[int, subprocess.Popen[str]]) -> None:

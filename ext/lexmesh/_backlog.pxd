@@ -23,6 +23,7 @@ cdef class Backlog(Endpoint):
 
     cdef int _record(self, Subject* subject, uint32_t size, bint starts_frame) except -1
     cdef void _settle(self, Py_ssize_t count) noexcept
+    cdef void _settle_messages(self, Py_ssize_t count) noexcept
     cdef void _trim_records(self) noexcept
     cdef void _drop_records(self, Py_ssize_t keep, Drop reason) noexcept
 

@@ -53,6 +53,24 @@ cdef class Backlog(Endpoint):
         if self.record_count == 0:
             self.record_first = 0
 
+    cdef void _settle_messages(self, Py_ssize_t count) noexcept:
+        """Counts the first messages as delivered, be they only some of a record's."""
+        cdef Record* record
+        cdef uint32_t some
+        while count > 0 and self.riding > 0:
+            record = &self.records[self.record_first]
+            some = <uint32_t>min(count, <Py_ssize_t>record.count)
+            if record.subject != NULL:
+                record.subject.tally.delivered += some
+                self.tally.delivered += some
+                self.pending -= some
+            record.count -= some
+            count -= some
+            if record.count == 0:
+                self.record_first += 1
+                self.record_count -= 1
+                self.riding -= 1
+
     cdef void _drop_records(self, Py_ssize_t keep, Drop reason) noexcept:
         """Counts all records but the first `keep` as dropped."""
         cdef Py_ssize_t i

@@ -11,6 +11,7 @@ from lexmesh._span cimport Span
 
 cdef class Framer(Sender):
     cdef bint masked                # a client's frames are
+    cdef bint bare                  # elements of one Batch without end, in no frames: a stream cuts it as it likes
     cdef Buffer out                 # frames of its own
     cdef Run run                    # or what it holds in common with others; never both
     cdef Py_ssize_t batch_at        # where the open batch frame begins in `out`, -1 when none is open

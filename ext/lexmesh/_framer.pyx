@@ -93,6 +93,8 @@ cdef class Framer(Sender):
 
         What a batch has before its payload suffices for the header of any length that it may reach.
         """
+        if self.bare:
+            return True
         if self.batch_at >= 0:
             if self.out.len - self.batch_at - self.batch_head + size <= BATCH_BYTES:
                 return False

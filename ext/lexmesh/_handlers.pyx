@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from types import FunctionType, MethodType
 
 from lexmesh._codec cimport StreamEvent
-from lexmesh._ledger cimport Drop
+from lexmesh._ledger cimport UNDECIDED, Drop
 from lexmesh._pipeline cimport Core
 from lexmesh._relay cimport Relay
 from lexmesh._router cimport Endpoint, Router, Subject
@@ -57,9 +57,11 @@ cdef class HandlerEndpoint(Endpoint):
             self.core.cause_depth = outer
         if is_awaitable:
             awaited = self._awaited(result, cause, source)
+            source.wait_for(event)
             if not self.on_awaitable(awaited):
                 awaited.close()
                 self._abandon(result, subject)
+                source.done_with(event, <int>UNDECIDED)
             return 0
         return self._finish(subject, result, cause, source)
 
@@ -93,6 +95,7 @@ cdef class HandlerEndpoint(Endpoint):
             self._finish(self.core.router.find(event.env.event_type), result, event, source)
         finally:
             cause_depth.set(outer)
+            source.done_with(event, <int>UNDECIDED)
 
     cdef int _abandon(self, object awaitable, Subject* subject) except -1:
         """Counts an async call as dropped that there was no room to run."""

@@ -210,11 +210,13 @@ cdef class Intake:
         deferred = self._deferred(result, event, source, policed_by)
         self.undecided += 1
         source.undecided += 1
+        source.wait_for(event)
         try:
             self.on_deferred(deferred, source)
         except BaseException:
             deferred.close()
             result.close()
+            source.done_with(event, <int>FILTERED)
             self.undecided -= 1
             source.undecided -= 1
             self._count(FILTERED, subject, source)
@@ -229,10 +231,13 @@ cdef class Intake:
             self.undecided -= 1
             source.undecided -= 1
             self._count(FILTERED, self.router.find(event.env.event_type), source)
+            source.done_with(event, <int>FILTERED)
             raise
         self.undecided -= 1
         source.undecided -= 1
+        source.take_up(event)
         outcome = self._after_middleware(passed, event, self.router.find(event.env.event_type), source, policed_by)
+        source.done_with(event, <int>outcome)
         return INGRESS_NAMES[<int>outcome]
 
     cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source,

@@ -27,10 +27,6 @@ from lexmesh._router cimport Endpoint, Subject
 from lexmesh._sender cimport Sender
 from lexmesh._span cimport Span, span
 
-cdef enum:
-    QUIET_BYTES = 1024          # of buffer that an outbox keeps for the next message
-    FLUSH_BYTES = 262144        # more than this leaves at once, not at the end of the loop turn
-
 OVERFLOW_POLICIES = ("disconnect", "drop_oldest", "drop_newest", "block")
 
 
@@ -119,7 +115,7 @@ cdef class Outbox(Framer):
             self.put(unframed(copies), subject)
         else:
             self._put_framed(framed(copies), subject)
-        if self.stuck and self.overflow == BLOCK and self.out.len > self.limit:
+        if self.stuck and self.overflow == BLOCK and self._waiting() > self.limit:
             self.owner.on_blocked(source)
         return 0
 
@@ -157,15 +153,15 @@ cdef class Outbox(Framer):
                  None, 0, reply_to)
         self.encode(&env)
         self.put(span(self.core.own.ptr, self.core.own.len), NULL)
-        if self.stuck and self.out.len > self.limit:
+        if self.stuck and self._waiting() > self.limit:
             self.owner.on_blocked(self)     # it asks and does not read the answers: hear no more of it until it does
         return f"{self.core.node_id}:0:{self.own_seq}"
 
     cdef int check_ready(self) except -1:
         if self.closed:
             raise NotConnectedError
-        if self.stuck and self.overflow == BLOCK and self.out.len > self.limit:
-            raise TransportError(f"{self.out.len} bytes wait for the peer to read; await writable() or flush()")
+        if self.stuck and self.overflow == BLOCK and self._waiting() > self.limit:
+            raise TransportError(f"{self._waiting()} bytes wait for the peer to read; await writable() or flush()")
         return 0
 
     cdef int queue_own(self, Span message, Subject* subject) except -1:
@@ -193,6 +189,10 @@ cdef class Outbox(Framer):
             if not self.held:
                 self.owner.schedule(self)
         return 0
+
+    cdef inline Py_ssize_t _waiting(self) noexcept:
+        """Bytes of its own that wait here."""
+        return self.ahead + self.out.len
 
     # -- leaving -------------------------------------------------------------------------------------------------
 
@@ -272,7 +272,7 @@ cdef class Outbox(Framer):
 
     cdef bint _make_room(self, Py_ssize_t size, Subject* subject) except -1:
         """Applies the overflow policy if the queue is full or too old; False if this message is the one dropped."""
-        if not self.stuck or self.out.len + size <= self.limit and not self.too_old():
+        if not self.stuck or self._waiting() + size <= self.limit and not self.too_old():
             return True
         if self.overflow == BLOCK:
             return True     # what has been read must go somewhere; the publishers are stopped
@@ -280,8 +280,8 @@ cdef class Outbox(Framer):
             self.drop(subject, Drop.OVERFLOW, 1)
             return False
         if self.overflow == DROP_OLDEST:
-            if self.out.len + size > self.limit:
-                self._drop_oldest(self.out.len + size - self.limit // 4 * 3)
+            if self._waiting() + size > self.limit:
+                self._drop_oldest(self._waiting() + size - self.limit // 4 * 3)
             return True
         self.drop(subject, Drop.OVERFLOW, 1)
         self.give_up()
@@ -317,7 +317,7 @@ cdef class Outbox(Framer):
 
     cdef void _watch_congestion(self) except *:
         """Tells the owner when the queue passes a quarter of its limit, and when it is back under it."""
-        cdef bint congested = self.stuck and 4 * self.out.len > self.limit
+        cdef bint congested = self.stuck and 4 * self._waiting() > self.limit
         if congested != self.congested:
             self.congested = congested
             self.owner.on_congestion(congested)
@@ -330,4 +330,4 @@ cdef class Outbox(Framer):
     @property
     def queued(self):
         """Bytes that wait here."""
-        return self.out.len if self.run.of == NULL else self.run.end - self.run.start
+        return self._waiting() if self.run.of == NULL else self.run.end - self.run.start

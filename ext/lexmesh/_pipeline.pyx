@@ -155,7 +155,7 @@ cdef class Core(Intake):
             self.origin.tally.taken += 1
             subject.tally.taken += 1
             start_relay(&self.relay, &env)
-            outcome = ROUTED if self._offer(endpoint, subject, endpoint, None) else UNROUTABLE
+            outcome = ROUTED if self._offer(endpoint, subject, endpoint, request) else UNROUTABLE
             return outcome_name(self._count(outcome, subject, self.origin))
         finally:
             release(&out)

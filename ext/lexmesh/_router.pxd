@@ -42,6 +42,9 @@ cdef class Endpoint:
     cdef int deliver(self, Relay* relay, Subject* subject, Endpoint source, object event) except -1
     cdef int refused(self, const Envelope* env, int outcome, str reason, str path) except -1
     cdef int control(self, const Envelope* env) except -1
+    cdef int wait_for(self, object event) except -1
+    cdef int take_up(self, object event) except -1
+    cdef int done_with(self, object event, int outcome) except -1
     cdef void drop(self, Subject* subject, Drop reason, uint64_t count) noexcept nogil
 
 

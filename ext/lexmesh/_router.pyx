@@ -40,6 +40,18 @@ cdef class Endpoint:
         """Takes a reserved message that came from here."""
         return 0
 
+    cdef int wait_for(self, object event) except -1:
+        """Learns that an async filter or handler begins to work on a message from here."""
+        return 0
+
+    cdef int take_up(self, object event) except -1:
+        """Learns that filters have let go of a message from here: what is told now is about that one."""
+        return 0
+
+    cdef int done_with(self, object event, int outcome) except -1:
+        """Learns that one of them is done; with the message's Ingress if it was a filter, else UNDECIDED."""
+        return 0
+
     cdef void drop(self, Subject* subject, Drop reason, uint64_t count) noexcept nogil:
         self.pending -= count
         self.tally.dropped[<int>reason] += count

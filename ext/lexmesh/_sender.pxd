@@ -24,6 +24,7 @@ cdef class Sender(Backlog):
     cdef str say_json(self, event_type, bytes line, metadata, int64_t now)
     cdef int _begin(self, Envelope* env, event_type, int64_t now) except -1
     cdef str _publish(self, Envelope* env)
+    cdef inline int _count_own(self, Subject* subject) except -1
     cdef Subject* _subject(self, const Envelope* env) except NULL
     cdef int _check_json(self, Span text) except -1
     cdef int _police_own(self, Envelope* env, Subject* subject) except -1

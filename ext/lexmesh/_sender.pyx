@@ -140,6 +140,12 @@ cdef class Sender(Backlog):
             self._police_own(env, subject)
         self.check_ready()
         self.core.origin.seq = env.seq
+        self._count_own(subject)
+        self.queue_own(span(out.ptr, out.len), subject)
+        return printed_id(self.core.node_id, env.epoch, env.seq)
+
+    cdef inline int _count_own(self, Subject* subject) except -1:
+        """Counts a message of this node as taken in, routed here and pending."""
         self.core.origin.tally.taken += 1
         subject.tally.taken += 1
         self.core.origin.tally.ingress[<int>ROUTED] += 1
@@ -147,8 +153,7 @@ cdef class Sender(Backlog):
         self.tally.offered += 1
         subject.tally.offered += 1
         self.pending += 1
-        self.queue_own(span(out.ptr, out.len), subject)
-        return printed_id(self.core.node_id, env.epoch, env.seq)
+        return 0
 
     cdef Subject* _subject(self, const Envelope* env) except NULL:
         """The subject of a message of this node's. That of the type published last is known: the very str is kept."""

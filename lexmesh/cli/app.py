@@ -21,7 +21,9 @@ app.add_typer(mesh_app, name="mesh")
 app.add_typer(policy_app, name="policy")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-Url = Annotated[str, typer.Argument(metavar="URL", help="The gateway: ws://HOST:PORT", callback=gateway_url)]
+Url = Annotated[
+    str, typer.Argument(metavar="URL", help="The gateway: ws://HOST:PORT or grpc://HOST:PORT", callback=gateway_url)
+]
 NodeId = Annotated[
     str | None, typer.Option(callback=node_name, help="This node's name in the mesh; made up when left out.")
 ]
@@ -66,6 +68,10 @@ def mesh_start(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="TCP port, 0 for any free one. Default 8765.")
     ] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="TCP port for gRPC too, 0 for any free one. Default: no gRPC."),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default 127.0.0.1.")] = None,
     no_redis: Annotated[bool, typer.Option("--no-redis", help="Run without Redis.")] = False,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
@@ -80,6 +86,7 @@ def mesh_start(
 ) -> int:
     """Run a gateway until Ctrl-C or SIGTERM, then drain it; GET /health and /metrics answer on the same port.
 
+    With --grpc-port the same node also serves lexmesh.v1.InternodeService: what comes in on either side reaches both.
     SIGHUP reads the policy file again: a bad one is said on stderr, and the policy in force stays.
     """
     from ..transports.loop import run  # noqa: PLC0415
@@ -89,6 +96,7 @@ def mesh_start(
         config,
         {
             "websocket_port": port,
+            "grpc_port": grpc_port,
             "host": host,
             "enable_redis": False if no_redis else None,
             "node_id": node_id,

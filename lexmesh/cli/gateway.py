@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -19,10 +20,17 @@ from .exits import OK
 from .signals import on_termination
 from .streams import silence_stdout
 
+if TYPE_CHECKING:
+    from ..transports.grpc_server import GrpcServer
+
 __all__ = ["configured", "serve"]
+
+GRPC_SHARE: Final = 0.5
+"""Of a stop's time, what gRPC calls may take; WebSocket clients are served meanwhile."""
 
 FLAGS: Final = {
     "websocket_port": "--port",
+    "grpc_port": "--grpc-port",
     "host": "--host",
     "enable_redis": "--no-redis",
     "node_id": "--node-id",
@@ -83,12 +91,30 @@ async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
     on_termination(lambda _signal: stop.set())
     reload_on_hangup(server)
     await server.start()
-    settle()
-    _tell_listening(config, server.port, as_json)
-    await stop.wait()
-    await server.stop()
+    try:
+        grpc = await _start_grpc(config, server)
+        settle()
+        _tell_listening(config, server.port, grpc.port if grpc is not None else None, as_json)
+        await stop.wait()
+        if grpc is not None:
+            await grpc.close(GRPC_SHARE * config.drain_seconds)
+    finally:
+        await server.stop()
     _tell_ledger(server.ledger(), as_json)
     return OK
+
+
+async def _start_grpc(config: MeshConfig, server: WebSocketServer) -> GrpcServer | None:
+    """Serves the same node over gRPC, if a port is configured for that."""
+    if config.grpc_port is None:
+        return None
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # grpc logs what strangers do wrong, as often as they do it
+    from ..transports.grpc_server import GrpcServer  # noqa: PLC0415 - grpc takes a while to load
+
+    grpc = GrpcServer(config.node_id, config=config, pipeline=server.pipeline)
+    await grpc.open()
+    server.add_links(grpc.endpoints)
+    return grpc
 
 
 def _add_pages(server: WebSocketServer) -> None:
@@ -96,12 +122,15 @@ def _add_pages(server: WebSocketServer) -> None:
     server.add_page("/metrics", lambda: (HTTPStatus.OK, METRICS_CONTENT_TYPE, prometheus_text(server.ledger())))
 
 
-def _tell_listening(config: MeshConfig, port: int, as_json: bool) -> None:
+def _tell_listening(config: MeshConfig, port: int, grpc_port: int | None, as_json: bool) -> None:
     host = f"[{config.host}]" if ":" in config.host else config.host
+    grpc = f"{'grpcs' if config.grpc_tls_certificate else 'grpc'}://{host}:{grpc_port}"
     if as_json:
-        _say(orjson.dumps({"listening": f"ws://{host}:{port}", "node_id": config.node_id}).decode())
+        also = {} if grpc_port is None else {"grpc": grpc}
+        _say(orjson.dumps({"listening": f"ws://{host}:{port}", "node_id": config.node_id, **also}).decode())
     else:
-        _say(f"{config.node_id} listening on ws://{host}:{port} (also http: /health, /metrics)")
+        also_text = "" if grpc_port is None else f" and {grpc}"
+        _say(f"{config.node_id} listening on ws://{host}:{port}{also_text} (also http: /health, /metrics)")
 
 
 def _tell_ledger(ledger: dict[str, Any], as_json: bool) -> None:

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from ..errors import DeniedError, DisconnectedError, LexmeshError, MalformedError
 from ..nsr.configured import named_policy
-from ..transports.websocket import WebSocketClient
+from ..transports.clients import client_of
 from .exits import FAILURE, OK, complain
 from .line_numbers import LineNumbers
 from .lines import read_lines
@@ -23,6 +23,9 @@ from .progress import progress
 from .receipts import Receipts
 from .state import LinkState
 from .window import Window
+
+if TYPE_CHECKING:
+    from ..transports.gateway_client import GatewayClient
 
 __all__ = ["publish"]
 
@@ -36,7 +39,7 @@ QUIET_OUTCOMES: Final = ("filtered", "expired", "duplicate", "looped", "malforme
 class Publisher:
     """One run of the command: what it sends, and what has become of it."""
 
-    client: WebSocketClient
+    client: GatewayClient
     state: LinkState
     lines: LineNumbers
     event_type: str
@@ -97,7 +100,7 @@ class Publisher:
     @property
     def lost(self) -> int:
         """Messages published, but never confirmed by a gateway."""
-        return self.client.sent - self.receipts["taken"]
+        return self.client.sent - self.receipts["taken"] + self.receipts["duplicate"]
 
     def describe_progress(self) -> str:
         """One line for while it runs."""
@@ -160,7 +163,7 @@ async def publish(
         state.say("".join(mark if mark.isprintable() else "?" for mark in text))  # a gateway's words, on a terminal
 
     chosen = named_policy(policy, "--policy") if policy is not None else None
-    client = WebSocketClient(node_id, url, on_state=state.change, on_refused=refused, policy=chosen)
+    client = client_of(node_id, url, on_state=state.change, on_refused=refused, policy=chosen)
     await client.connect()
     publisher = Publisher(client, state, lines, event_type, metadata)
     code = OK
@@ -173,7 +176,7 @@ async def publish(
         code = FAILURE
         complain(f"{error}; stopped at line {publisher.line}")
         if client.receipt:  # a gateway that closes on purpose says before what it took
-            publisher.receipts.add(client.receipt, client.reconnects)
+            publisher.receipts.add(client.receipt, client.accounts)
     finally:
         state.closing()
         await client.disconnect()

@@ -12,13 +12,14 @@ import orjson
 
 from ..errors import DeniedError, TransportError
 from ..nsr.configured import named_policy
-from ..transports.websocket import WebSocketClient
+from ..transports.clients import client_of
 from .exits import OK, complain
 from .output import LineOutput
 from .state import LinkState
 
 if TYPE_CHECKING:
     from .._codec import StreamEvent
+    from ..transports.gateway_client import GatewayClient
 
 __all__ = ["subscribe"]
 
@@ -100,7 +101,7 @@ async def subscribe(
 
     output = LineOutput(fd)
     subscription = Subscription(output, limit)
-    client = WebSocketClient(node_id, url, on_state=state.change, on_denied=denied, policy=chosen)
+    client = client_of(node_id, url, on_state=state.change, on_denied=denied, policy=chosen)
     try:
         await client.connect()
         await client.subscribe(*subjects, handler=subscription.take)
@@ -124,7 +125,7 @@ async def subscribe(
     return OK
 
 
-async def _losses(client: WebSocketClient) -> tuple[int, int | None]:
+async def _losses(client: GatewayClient) -> tuple[int, int | None]:
     """The numbers that are missing from their sources, and how many of these were lost; None if nobody can tell.
 
     A source numbers all that it publishes, so a gap is also what was denied, on other subjects or for other nodes. What

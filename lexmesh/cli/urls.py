@@ -21,15 +21,16 @@ def gateway_url(text: str) -> str:
         The same.
 
     Raises:
-        typer.BadParameter: empty, not UTF-8, no scheme, another scheme than ws or wss, no host, or a port that is none.
+        typer.BadParameter: empty, not UTF-8, no scheme, a scheme that no gateway has, no host, or a port that is none.
     """
     if not utf8("the URL", text).strip():
         raise typer.BadParameter("the URL is empty; write ws://HOST:PORT")
     scheme, separator, rest = text.partition("://")
     if not separator:
         raise typer.BadParameter(f"'{text}' has no scheme; write ws://{text}")
-    if scheme.lower() not in ("ws", "wss"):
-        raise typer.BadParameter(f"'{scheme}://' is not a gateway's scheme; write ws://{rest} (or wss:// for TLS)")
+    if scheme.lower() not in ("ws", "wss", "grpc", "grpcs"):
+        choices = f"ws://{rest} (or wss:// for TLS), or grpc://{rest} (or grpcs://)"
+        raise typer.BadParameter(f"'{scheme}://' is not a gateway's scheme; write {choices}")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port

@@ -11,7 +11,7 @@ from .receipts import Receipts
 from .state import LinkState
 
 if TYPE_CHECKING:
-    from ..transports.websocket import WebSocketClient
+    from ..transports.gateway_client import GatewayClient
 
 __all__ = ["Window"]
 
@@ -31,7 +31,7 @@ class Window:
         state: tells when the connection is there.
     """
 
-    def __init__(self, client: WebSocketClient, receipts: Receipts, state: LinkState) -> None:
+    def __init__(self, client: GatewayClient, receipts: Receipts, state: LinkState) -> None:
         self._client = client
         self._receipts = receipts
         self._state = state
@@ -69,4 +69,4 @@ class Window:
             receipt = await self._client.flush()
         except DisconnectedError:
             return  # what was under way is not known to have arrived, and nothing can tell any more
-        self._receipts.add(receipt, self._client.reconnects)
+        self._receipts.add(receipt, self._client.accounts)

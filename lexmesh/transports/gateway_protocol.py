@@ -9,7 +9,8 @@ from lexmesh._pipeline import Core
 from lexmesh._router import Endpoint, check_pattern
 from lexmesh.errors import DeniedError, SubjectError, TransportError
 from lexmesh.events import RESERVED_PREFIX
-from lexmesh.transports.session import Session
+from lexmesh.pipeline import StreamPipeline
+from lexmesh.transports.peer import Peer
 
 WELCOME = RESERVED_PREFIX + "welcome"
 SUBSCRIBE = RESERVED_PREFIX + "subscribe"
@@ -50,7 +51,7 @@ class PerSecond:
         return self.told <= ERRORS_A_SECOND
 
 
-class _Peer(PerSecond):
+class _Told(PerSecond):
     """What a gateway remembers of one connection."""
 
     __slots__ = ("denied_by_rule", "passed", "strikes")
@@ -81,23 +82,23 @@ class GatewayProtocol:
     def __init__(self, core: Core, node_id: str) -> None:
         self._core = core
         self._node_id = node_id
-        self._peers: dict[Session, _Peer] = {}  # those that had something refused
-        self._congested: set[Session] = set()
-        self._waiting: list[tuple[Session, str]] = []
+        self._peers: dict[Peer, _Told] = {}  # those that had something refused
+        self._congested: set[Peer] = set()
+        self._waiting: list[tuple[Peer, str]] = []
         self._answers = {SUBSCRIBE: self._subscribe, UNSUBSCRIBE: self._unsubscribe, FLUSH: self._flush}
 
-    def opened(self, session: Session) -> None:
+    def opened(self, session: Peer) -> None:
         """Greets a client that offered a subprotocol."""
         if session.welcomed:
             session.send(WELCOME, {"node_id": self._node_id, "max_message_size": self._core.max_message_size})
 
-    def closed(self, session: Session) -> None:
+    def closed(self, session: Peer) -> None:
         """Forgets a client; acks that waited for its queue may go."""
         self._peers.pop(session, None)
         self._waiting = [(waiter, id) for waiter, id in self._waiting if waiter is not session]
         self.congested(session, False)
 
-    def control(self, session: Session, event: StreamEvent) -> None:
+    def control(self, session: Peer, event: StreamEvent) -> None:
         """Answers a reserved message."""
         answer = self._answers.get(event.event_type)
         if answer is not None:
@@ -105,7 +106,7 @@ class GatewayProtocol:
         elif event.event_type not in (ERROR, WELCOME, ACK, SUBSCRIBED, UNSUBSCRIBED):
             self._error(session, event.id, f"{event.event_type} is reserved and means nothing to a gateway")
 
-    def congested(self, session: Session, congested: bool) -> None:
+    def congested(self, session: Peer, congested: bool) -> None:
         """Notes a queue that passed its soft limit; when none is over it, acks go out."""
         if congested:
             self._congested.add(session)
@@ -116,13 +117,13 @@ class GatewayProtocol:
             for waiter, id in waiting:
                 self._ack(waiter, id)
 
-    def refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None, now: int) -> None:
+    def refused(self, session: Peer, outcome: str, reason: str, path: str, id: str | None, now: int) -> None:
         """Tells a client why a message was not routed, and closes on one that sends nothing else."""
         if outcome not in ("denied", "malformed") or not session.is_open:
             return
         peer = self._peers.get(session)
         if peer is None:
-            peer = self._peers[session] = _Peer()
+            peer = self._peers[session] = _Told()
         strikes = peer.strike(outcome, session.outbox.passed)
         if outcome == "denied":
             peer.denied_by_rule[reason] = peer.denied_by_rule.get(reason, 0) + 1
@@ -138,10 +139,10 @@ class GatewayProtocol:
     def answer_denied(self, source: Endpoint, request: StreamEvent, error: DeniedError) -> None:
         """Tells a client that its request was handled, but that the answer may not leave."""
         session = getattr(source, "owner", None)
-        if isinstance(session, Session):
+        if isinstance(session, Peer):
             self._error(session, request.id, f"the answer was {error}")
 
-    def _subscribe(self, session: Session, event: StreamEvent) -> None:
+    def _subscribe(self, session: Peer, event: StreamEvent) -> None:
         options = event.data if isinstance(event.data, dict) else {}
         subjects = _subjects_in(options)
         if subjects is None:
@@ -162,7 +163,7 @@ class GatewayProtocol:
             self._core.router.subscribe(subject, session.outbox)
         session.send(SUBSCRIBED, {"subjects": sorted(set(subjects))}, reply_to=event.id)
 
-    def _unsubscribe(self, session: Session, event: StreamEvent) -> None:
+    def _unsubscribe(self, session: Peer, event: StreamEvent) -> None:
         subjects = _subjects_in(event.data if isinstance(event.data, dict) else {})
         if subjects is None:
             self._error(session, event.id, 'unsubscribe needs data {"subjects": [text, …]}')
@@ -171,17 +172,17 @@ class GatewayProtocol:
             self._core.router.unsubscribe(subject, session.outbox)
         session.send(UNSUBSCRIBED, {"subjects": sorted(set(subjects))}, reply_to=event.id)
 
-    def _flush(self, session: Session, event: StreamEvent) -> None:
+    def _flush(self, session: Peer, event: StreamEvent) -> None:
         """Acks once every queue can take more, or has overflowed as configured."""
         if self._congested and len(self._waiting) < MAX_SUBSCRIPTIONS:
             self._waiting.append((session, event.id))
         else:
             self._ack(session, event.id)
 
-    def _ack(self, session: Session, id: str) -> None:
+    def _ack(self, session: Peer, id: str) -> None:
         session.send(ACK, self.receipt(session), reply_to=id)
 
-    def receipt(self, session: Session) -> dict[str, Any]:
+    def receipt(self, session: Peer) -> dict[str, Any]:
         """What became of all messages of a connection so far, by outcome, and of denied ones by rule.
 
         `dropped` is the other way: messages for the peer that it has not got because it read too slowly. Rules are
@@ -193,8 +194,16 @@ class GatewayProtocol:
         denied = [[rule, count] for rule, count in peer.denied_by_rule.items()] if peer is not None else []
         return {"taken": sum(ingress.values()), **ingress, "dropped": dropped, "denied_by_rule": denied}
 
-    def _error(self, session: Session, id: str, reason: str) -> None:
+    def _error(self, session: Peer, id: str, reason: str) -> None:
         session.send(ERROR, {"outcome": "refused", "reason": reason}, reply_to=id)
+
+
+def protocol_of(pipeline: StreamPipeline) -> GatewayProtocol:
+    """The one that all transports of a node share: a flush over one waits for the queues of all."""
+    if pipeline.gateway is None:
+        pipeline.gateway = GatewayProtocol(pipeline.core, pipeline.node_id)
+    protocol: GatewayProtocol = pipeline.gateway
+    return protocol
 
 
 def _error_data(outcome: str, reason: str, path: str) -> dict[str, str]:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import threading
 from collections.abc import Callable
-from typing import Any, Self
 
-from lexmesh._codec import StreamEvent
-from lexmesh._router import Endpoint, check_pattern
-from lexmesh._sender import Sender
 from lexmesh.config import MeshConfig
-from lexmesh.errors import DeniedError, DisconnectedError, NotConnectedError
-from lexmesh.node_names import check_node_id
+from lexmesh.errors import DeniedError
 from lexmesh.nsr import NsrPolicy
-from lexmesh.nsr.configured import configured_policy
-from lexmesh.pipeline import StreamPipeline, check_handler
-from lexmesh.transports import gateway_protocol as protocol
-from lexmesh.transports.answers import Answers
-from lexmesh.transports.connector import Connector
-from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, SUBPROTOCOLS, largest_relayed
-from lexmesh.transports.publishing import Publishing, now_ms
-from lexmesh.transports.runner import HandlerRunner
-from lexmesh.transports.session import Session
-from lexmesh.transports.turn import TurnFlusher
-
-logger = logging.getLogger("lexmesh.websocket")
+from lexmesh.transports.gateway_client import GatewayClient
+from lexmesh.transports.handshake import SUBPROTOCOL_PROTO, SUBPROTOCOLS
+from lexmesh.transports.ws_connector import WebSocketConnector
 
 
-class WebSocketClient(Publishing):
+class WebSocketClient(GatewayClient):
     """A node that speaks to a gateway.
 
     Args:
@@ -71,264 +54,14 @@ class WebSocketClient(Publishing):
     ) -> None:
         if subprotocol not in SUBPROTOCOLS:
             raise ValueError(f"subprotocol is one of {', '.join(SUBPROTOCOLS)}, not {subprotocol!r}")
-        self.node_id = check_node_id(node_id)
         self.url = url
-        self.config = config or MeshConfig()
-        if policy is None:
-            policy = configured_policy(self.config)
-        self.reconnects = 0
-        self.unconfirmed = 0
-        self.receipt: dict[str, Any] = {}
-        self.flusher: TurnFlusher
-        self._confirmed = 0
-        self._on_state = on_state or (lambda _state, _detail: None)
-        self._on_refused = on_refused or (lambda _id, _error: None)
-        self._on_denied = on_denied or _log_denied
-        self._denials = protocol.PerSecond()
-        self.pipeline = StreamPipeline(
+        super().__init__(
             node_id,
+            lambda client: WebSocketConnector(client, url, subprotocol, reconnect),
+            proto=subprotocol == SUBPROTOCOL_PROTO,
+            on_state=on_state,
+            on_refused=on_refused,
+            on_denied=on_denied,
+            config=config,
             policy=policy,
-            epoch=now_ms(),
-            max_recursion_depth=self.config.max_recursion_depth,
-            max_message_size=largest_relayed(self.config.max_message_size),
-            now=now_ms,
-            audit_ring=self.config.audit_ring,
         )
-        self.core = self.pipeline.core
-        self.core.max_published = self.config.max_message_size
-        self.core.trusts_links = True
-        self._runner = HandlerRunner(self.config.handler_concurrency)
-        self._connector = Connector(self, url, subprotocol, reconnect)
-        self._unconnected = Sender(self.core, subprotocol == SUBPROTOCOL_PROTO)
-        self.publish_through(self._unconnected)
-        self._subjects: dict[str, None] = {}
-        self._echo = False
-        self._writable = asyncio.Event()
-        self._answers = Answers(self.core)
-
-    # -- life -----------------------------------------------------------------------------------------------------
-
-    async def connect(self, timeout: float = 10.0) -> None:
-        """Connects; from then on a broken connection is replaced if `reconnect` is set.
-
-        Args:
-            timeout: seconds.
-
-        Raises:
-            ConnectError: if nothing answers there.
-            HandshakeError: if what answers is no WebSocket gateway.
-        """
-        if self._session is not None:
-            return
-        self.core.thread = threading.get_ident()
-        self.flusher = TurnFlusher(asyncio.get_running_loop())
-        self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
-        await self._connector.connect(timeout)
-
-    async def disconnect(self) -> None:
-        """Sends what waits, closes, and stays closed."""
-        await self._connector.stop()
-        await self._runner.finish(self.config.drain_seconds)
-        self._answers.fail_all(DisconnectedError(1000, "this side disconnected"))
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.disconnect()
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection now."""
-        return self._session is not None and self._session.is_open
-
-    @property
-    def _session(self) -> Session | None:
-        return self._connector.session
-
-    # -- waiting for the gateway ----------------------------------------------------------------------------------
-
-    async def writable(self) -> None:
-        """Lets the loop send, and waits while the queue towards the gateway is over its soft limit."""
-        await asyncio.sleep(0)
-        while (session := self._session) is not None and session.outbox.congested:
-            self._writable.clear()
-            await self._writable.wait()
-
-    async def flush(self, timeout: float | None = None) -> dict[str, Any]:
-        """Waits until the gateway has taken in everything sent so far and its links can take more.
-
-        Args:
-            timeout: seconds; None for as long as the connection lasts.
-
-        Returns:
-            The receipt: how many messages of this connection were taken in, by outcome, and denied ones by rule; and
-            `dropped`, how many for this client the gateway has dropped because it read too slowly.
-
-        Raises:
-            DisconnectedError: if the connection breaks first.
-            RequestTimeoutError: if the gateway takes longer.
-        """
-        sent = self.sent
-        id = self._open().outbox.send(protocol.FLUSH)
-        await self._answers.to(id, "flush", timeout)
-        self._confirmed = max(self._confirmed, sent)
-        return dict(self.receipt)
-
-    async def request(self, event_type: str, data: Any = None, *, timeout: float = 10.0, **fields: Any) -> StreamEvent:
-        """Publishes an event and waits for the reply to it.
-
-        Args:
-            event_type, data, **fields: as for publish.
-            timeout: seconds.
-
-        Returns:
-            The reply.
-
-        Raises:
-            DeniedError: if this node's policy or the gateway's refuses the request.
-            DisconnectedError: if the connection breaks first.
-            RequestTimeoutError: if no reply comes.
-        """
-        id = self.publish(event_type, data, **fields)
-        return await self._answers.to(id, str(event_type), timeout)
-
-    # -- receiving ------------------------------------------------------------------------------------------------
-
-    def register_handler(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:
-        """Calls a handler with every event that arrives on a subject; does not subscribe at the gateway.
-
-        Args:
-            subject: an event type; `*` stands for one token, `>` at the end for the rest.
-            handler: callable(event), sync or async. A dict it returns is sent back.
-        """
-        self.pipeline.register_handler(subject, handler)
-
-    async def subscribe(
-        self,
-        *subjects: str,
-        handler: Callable[[StreamEvent], Any] | None = None,
-        echo: bool = False,
-        timeout: float = 10.0,
-    ) -> None:
-        """Subscribes at the gateway, now and after every reconnect.
-
-        Args:
-            *subjects: event types; `*` stands for one token, `>` at the end for the rest.
-            handler: called with every event on them.
-            echo: whether events that this client publishes come back to it.
-            timeout: seconds to wait for the gateway's word.
-
-        Raises:
-            SubjectError: if a subject is not a pattern.
-            DisconnectedError, RequestTimeoutError: if the gateway does not answer.
-        """
-        for subject in subjects:
-            check_pattern(str(subject))
-        if handler is not None:
-            check_handler(handler)
-        for subject in subjects:
-            if handler is not None:
-                self.register_handler(subject, handler)
-            self._subjects[str(subject)] = None
-        self._echo = self._echo or echo
-        await self._answers.to(self._send_subscriptions(), "subscribe", timeout)
-
-    async def unsubscribe(self, *subjects: str, timeout: float = 10.0) -> None:
-        """Ends subscriptions at the gateway; handlers stay."""
-        for subject in subjects:
-            self._subjects.pop(str(subject), None)
-        data = {"subjects": [str(subject) for subject in subjects]}
-        id = self._open().outbox.send(protocol.UNSUBSCRIBE, data)
-        await self._answers.to(id, "unsubscribe", timeout)
-
-    @property
-    def received(self) -> int:
-        """Events that arrived, passed the policy and were handed to a handler or a waiting request."""
-        own = self.core.origin.counts()["ingress"]["routed"]
-        return int(self.pipeline.ledger()["ingress"]["routed"] - own)
-
-    @property
-    def denied(self) -> int:
-        """Events that arrived and that this end's policy denied."""
-        own = self.core.origin.counts()["ingress"]["denied"]
-        return int(self.pipeline.ledger()["ingress"]["denied"] - own)
-
-    @property
-    def missing(self) -> int:
-        """Numbered events that never came, between the first and the last seen of each source.
-
-        A source numbers all its events, so these are not only lost ones, but also those that were denied, on subjects
-        not subscribed to, or for other nodes. While a connection lasts, `dropped` of a receipt tells what was lost.
-        """
-        return self.core.missing
-
-    def ledger(self) -> dict[str, Any]:
-        """What came in and went out, by outcome."""
-        links: list[Endpoint] = [self._session.outbox] if self._session is not None else []
-        return {"node_id": self.node_id, "sent": self.sent, **self.pipeline.ledger(links)}
-
-    # -- what the session and the connector tell ------------------------------------------------------------------
-
-    def session_changed(self, session: Session | None) -> None:
-        """The connector has another session, or none."""
-        self.publish_through(session.outbox if session is not None else self._unconnected)
-
-    def session_opened(self, session: Session) -> None:
-        """A connection stands: subscribe again."""
-        self.receipt = {}
-        if self._subjects:
-            self._send_subscriptions(session)
-
-    def session_closed(self, session: Session) -> None:
-        """The connection is gone: what no receipt covers may be lost."""
-        self.unconfirmed += self.sent - self._confirmed
-        self._confirmed = self.sent
-        self._writable.set()
-        self._answers.fail_all(DisconnectedError(session.close_code, session.close_reason or "connection lost"))
-        self._connector.lost(session)
-
-    def session_control(self, session: Session, event: StreamEvent) -> None:
-        """The gateway sent a reserved message."""
-        if event.event_type == protocol.ACK and isinstance(event.data, dict) and "denied_by_rule" in event.data:
-            self.receipt = {**event.data, "denied_by_rule": dict(event.data["denied_by_rule"])}
-        if event.event_type != protocol.ERROR:
-            self._answers.resolve(event)
-            return
-        error = protocol.error_from(event.data)
-        if not self._answers.fail(event.reply_to, error):
-            logger.debug("gateway: %s", event.data)
-            self._on_refused(event.reply_to, error)
-
-    def session_refused(self, session: Session, outcome: str, reason: str, path: str, id: str | None) -> None:
-        """A message from the gateway was not routed here."""
-        if outcome == "denied" and self._denials.may_tell(now_ms()):
-            self._on_denied(DeniedError(reason, path))
-
-    def session_congested(self, session: Session, congested: bool) -> None:
-        """The queue towards the gateway passed its soft limit."""
-        if not congested:
-            self._writable.set()
-
-    def state_changed(self, state: str, detail: str) -> None:
-        """The connector's word."""
-        if state == "connected" and self._connector.connections > 1:
-            self.reconnects += 1
-        self._on_state(state, detail)
-
-    # -- inside ---------------------------------------------------------------------------------------------------
-
-    def _open(self) -> Session:
-        session = self._session
-        if session is None or session.outbox.closed:
-            raise NotConnectedError
-        return session
-
-    def _send_subscriptions(self, session: Session | None = None) -> str:
-        data = {"subjects": list(self._subjects), "echo": self._echo}
-        return (session or self._open()).outbox.send(protocol.SUBSCRIBE, data)
-
-
-def _log_denied(error: DeniedError) -> None:
-    logger.warning("denied a message of the gateway: %s at %s", error.rule, error.path)

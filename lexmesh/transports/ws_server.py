@@ -27,7 +27,7 @@ from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import Outcome, StreamPipeline, check_handler
 from lexmesh.store.configured_audit import audit_file_of, start_audit
 from lexmesh.transports import handshake
-from lexmesh.transports.gateway_protocol import GatewayProtocol
+from lexmesh.transports.gateway_protocol import protocol_of
 from lexmesh.transports.loop import foreign_transports, run_until_signal
 from lexmesh.transports.policy_reload import PolicyReloader
 from lexmesh.transports.runner import HandlerRunner
@@ -101,12 +101,12 @@ class WebSocketServer:
         self._reloader = PolicyReloader(self.pipeline, policy_file)
         self._audit_file = audit_file_of(self.config, self.pipeline.audit)
         self.flusher: TurnFlusher
-        self._protocol = GatewayProtocol(self.core, self.node_id)
+        self._protocol = protocol_of(self.pipeline)
         self.pipeline.on_answer_denied = self._protocol.answer_denied
         self._pages: dict[str, handshake.Page] = {}
         self._sessions: set[Session] = set()
+        self._other_links: Callable[[], list[Endpoint]] = list
         self._handshakes = 0
-        self._last_epoch = self._started_ms
         self._stopping = False
         self._server: asyncio.Server | None = None
         self._runner = HandlerRunner(self.config.handler_concurrency)
@@ -303,13 +303,21 @@ class WebSocketServer:
         """
         self._pages[path] = make
 
+    def add_links(self, links: Callable[[], list[Endpoint]]) -> None:
+        """Counts the links of another transport of this node in the ledger.
+
+        Args:
+            links: callable() -> the endpoints of those that are open.
+        """
+        self._other_links = links
+
     def ledger(self) -> dict[str, Any]:
         """What came in and went out, by outcome, with this node's name, uptime and links."""
-        endpoints: list[Endpoint] = [session.outbox for session in self._sessions]
+        endpoints = [*(session.outbox for session in self._sessions), *self._other_links()]
         return {
             "node_id": self.node_id,
             "uptime": (now_ms() - self._started_ms) / 1000,
-            "connections": len(self._sessions),
+            "connections": len(endpoints),
             **self.pipeline.ledger(endpoints),
             "links": [endpoint.counts() for endpoint in endpoints],
         }
@@ -352,7 +360,7 @@ class WebSocketServer:
         handshake.normalise_connection(request)
         subprotocol = handshake.choose_subprotocol(request)
         proto = subprotocol == handshake.SUBPROTOCOL_PROTO
-        session = self.session_type(self, proto=proto, masked=False, epoch=self._next_epoch())
+        session = self.session_type(self, proto=proto, masked=False, epoch=self.pipeline.next_epoch(now_ms()))
         session.welcomed = subprotocol is not None
         return handshake.accepted(session.link, subprotocol)
 
@@ -363,11 +371,6 @@ class WebSocketServer:
         if path == self.config.websocket_path:
             return handshake.upgrade_required("this is a WebSocket gateway")
         return handshake.refused(HTTPStatus.NOT_FOUND, "no such page")
-
-    def _next_epoch(self) -> int:
-        """A connection's epoch: its time in ms, moved on where two would share one."""
-        self._last_epoch = max(self._last_epoch + 1, now_ms())
-        return self._last_epoch
 
 
 def _takes_websocket(handler: Callable[..., Any]) -> bool:

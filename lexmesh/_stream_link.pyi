@@ -1,0 +1,13 @@
+"""A link over a stream of Batches that somebody else carries."""
+
+from typing import Final
+
+from lexmesh._outbox import Outbox
+
+MOST_BATCH_BYTES: Final[int]
+
+class StreamLink(Outbox):
+    def begin(self, epoch: int, accepts: bool) -> None: ...
+    def receive(self, batch: bytes, now: int) -> int: ...
+    def front(self) -> bytes | None: ...
+    def written(self) -> None: ...

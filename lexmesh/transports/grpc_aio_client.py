@@ -1,0 +1,224 @@
+"""The gRPC client for coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Self
+
+from lexmesh._codec import StreamEvent
+from lexmesh._wire import encode_health_request
+from lexmesh.config import MeshConfig
+from lexmesh.errors import NotConnectedError
+from lexmesh.nsr import NsrPolicy
+from lexmesh.transports.grpc_answers import DataResponse, EventResponse, HealthResponse, StreamReceipt
+from lexmesh.transports.grpc_channel import DEFAULT_PORT, GrpcAddress, GrpcTls, open_aio_channel
+from lexmesh.transports.grpc_core import grpc
+from lexmesh.transports.grpc_exchange import Exchange, Headers, Requests
+from lexmesh.transports.grpc_failure import cut_short, explained, refused
+from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVENTS
+
+Event = StreamEvent | Mapping[str, Any]
+Call = grpc.aio.StreamStreamCall[bytes, bytes]
+
+
+class AsyncGrpcClient:
+    """A node that speaks to a gateway over gRPC, call by call; arguments, calls and errors are those of GrpcClient.
+
+    All calls are for the event loop that `connect` ran on.
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        host: str = "localhost",
+        port: int = DEFAULT_PORT,
+        *,
+        tls: GrpcTls | None = None,
+        headers: Headers | None = None,
+        timeout: float = 10.0,
+        reconnect: bool = True,
+        config: MeshConfig | None = None,
+        policy: NsrPolicy | None = None,
+    ) -> None:
+        self.node_id = node_id
+        self.config = config or MeshConfig()
+        self.timeout = timeout
+        self.address = GrpcAddress.of_host(host, port, tls)
+        self._reconnect = reconnect
+        self._requests = Requests(node_id, self.config, policy, headers)
+        self._channel: grpc.aio.Channel | None = None
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def connect(self, timeout: float = 10.0) -> None:
+        """Connects, and asks the gateway for its health; see GrpcClient.connect."""
+        if self._channel is not None:
+            return
+        channel = open_aio_channel(self.address, self.config)
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(HEALTH_CHECK)
+        request = encode_health_request("")
+        try:
+            await call(request, timeout=timeout, metadata=self._requests.headers, wait_for_ready=False)
+        except BaseException as error:
+            await channel.close()
+            if isinstance(error, grpc.aio.AioRpcError):
+                raise refused(self.address.url, error.code(), error.details() or "") from None
+            raise
+        self._channel = channel
+        self._requests.open()
+
+    async def disconnect(self) -> None:
+        """Closes the connection; calls under way end."""
+        channel, self._channel = self._channel, None
+        self._requests.close()
+        if channel is not None:
+            await channel.close()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.disconnect()
+
+    @property
+    def connected(self) -> bool:
+        """Whether `connect` has been called and `disconnect` has not; a break in between mends itself."""
+        return self._channel is not None
+
+    def ledger(self) -> dict[str, Any]:
+        """What was sent, by outcome."""
+        return self._requests.ledger()
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    async def send_data(
+        self,
+        target_node: str = "",
+        data_type: str = "sensor_reading",
+        data: bytes = b"",
+        metadata: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> DataResponse:
+        """Sends one reading and waits until its handlers have run; see GrpcClient.send_data."""
+        message = self._requests.datum(data_type, data, metadata, target_node)
+        answer = b""
+        answered = False
+        try:
+            answer = await self._call(SEND_DATA, "send_data", message, timeout)
+            answered = True
+        finally:
+            self._requests.settle(data_type, answered=answered)
+        return DataResponse.from_proto(answer)
+
+    async def health_check(self, node_id: str = "", *, timeout: float | None = None) -> HealthResponse:
+        """Asks how the gateway is; see GrpcClient.health_check."""
+        answer = await self._call(HEALTH_CHECK, "health_check", encode_health_request(node_id), timeout)
+        return HealthResponse.from_proto(answer)
+
+    async def stream_events(
+        self,
+        events: Iterable[Event] | AsyncIterable[Event],
+        response_callback: Callable[[EventResponse], object] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> StreamReceipt:
+        """Sends events, each of which is answered; see GrpcClient.stream_events.
+
+        Args:
+            events: StreamEvents, or dicts with their fields; a sync iterable is read on the loop.
+            response_callback: called with each answer, in the order of the events; may be async.
+            timeout: seconds for the whole stream; None for as long as it takes.
+        """
+        exchange = Exchange(self._requests)
+        stream: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._open().stream_stream(STREAM_EVENTS)
+        call = stream(timeout=timeout, metadata=self._requests.headers, wait_for_ready=self._reconnect)
+        saying = asyncio.ensure_future(_say(call, exchange, events))
+        try:
+            await _answers(call, exchange, response_callback, saying)
+        except grpc.aio.AioRpcError as error:
+            raise cut_short(self.address.url, timeout, error, exchange.unanswered) from None
+        finally:
+            saying.cancel()
+            await asyncio.gather(saying, return_exceptions=True)
+            call.cancel()
+            receipt = exchange.end()
+        return receipt
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _open(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            raise NotConnectedError
+        return self._channel
+
+    async def _call(self, method: str, what: str, message: bytes, timeout: float | None) -> bytes:
+        """One unary call."""
+        seconds = self.timeout if timeout is None else timeout
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._open().unary_unary(method)
+        try:
+            return await call(message, timeout=seconds, metadata=self._requests.headers, wait_for_ready=self._reconnect)
+        except grpc.aio.AioRpcError as error:
+            raise explained(self.address.url, what, seconds, error) from None
+
+
+async def _say(call: Call, exchange: Exchange, events: Iterable[Event] | AsyncIterable[Event]) -> None:
+    """Sends the messages of all events; ends early, in silence, when the call has: who reads the answers knows why."""
+    try:
+        if isinstance(events, AsyncIterable):
+            async for item in events:
+                await _say_one(call, exchange, item)
+        else:
+            for item in events:
+                await _say_one(call, exchange, item)
+        await call.done_writing()
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        return
+
+
+async def _say_one(call: Call, exchange: Exchange, item: Event) -> None:
+    message = exchange.say(item)
+    if message is None:
+        await asyncio.sleep(0)  # a stream of nothing but refusals lets others run
+    else:
+        await call.write(message)
+
+
+async def _answers(
+    call: Call,
+    exchange: Exchange,
+    callback: Callable[[EventResponse], object] | None,
+    saying: asyncio.Future[None],
+) -> None:
+    """Hands on every answer until the gateway ends the call; raises what the events raised."""
+    reading: asyncio.Future[Any] = asyncio.ensure_future(call.read())
+    try:
+        while True:
+            waiting: set[asyncio.Future[Any]] = {reading} if saying.done() else {reading, saying}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if saying.done() and not saying.cancelled() and (error := saying.exception()) is not None:
+                raise error
+            if not reading.done():
+                continue
+            message = reading.result()
+            if not isinstance(message, bytes):
+                await _tell(callback, exchange.refusals())
+                return
+            await _tell(callback, exchange.answered(message))
+            reading = asyncio.ensure_future(call.read())
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _tell(callback: Callable[[EventResponse], object] | None, responses: list[EventResponse]) -> None:
+    if callback is None:
+        return
+    for response in responses:
+        result = callback(response)
+        if inspect.isawaitable(result):
+            awaited: Awaitable[object] = result
+            await awaited

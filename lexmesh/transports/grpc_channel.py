@@ -1,0 +1,151 @@
+"""Where a gRPC gateway is and how to get there: URLs, TLS, and the options that every channel has."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lexmesh.config import MeshConfig
+from lexmesh.errors import ConfigError, ConnectError
+from lexmesh.transports.backoff import CAP_SECONDS, FIRST_SECONDS
+from lexmesh.transports.grpc_core import grpc
+from lexmesh.transports.handshake import largest_relayed
+
+DEFAULT_PORT = 50051
+
+LINK_MARGIN = 65536
+"""Bytes that a Batch may have over the largest message: it holds one, or as much as this."""
+
+KEEPALIVE_MS = 30_000
+"""Idle time after which a peer is asked whether it is there."""
+
+KEEPALIVE_PATIENCE_MS = 10_000
+"""How long its answer may take."""
+
+Option = tuple[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcTls:
+    """What a client needs to speak TLS.
+
+    Args:
+        ca_file: certificates (PEM) that the gateway's must be signed by; those of `SSL_CERT_FILE`, else grpc's own,
+            when None.
+        certificate_file, key_file: this client's own certificate chain and key (PEM), for gateways that ask for one.
+        server_name: the name that the gateway's certificate must bear; the URL's host when empty.
+    """
+
+    ca_file: str | os.PathLike[str] | None = None
+    certificate_file: str | os.PathLike[str] | None = None
+    key_file: str | os.PathLike[str] | None = None
+    server_name: str = ""
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What grpc takes.
+
+        Raises:
+            ConfigError: if a file cannot be read, or there is a certificate without a key.
+        """
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ConfigError("tls", None, "a certificate needs its key, and a key its certificate")
+        ca_file = self.ca_file or os.environ.get("SSL_CERT_FILE") or None
+        return grpc.ssl_channel_credentials(
+            root_certificates=_read("ca_file", ca_file),
+            private_key=_read("key_file", self.key_file),
+            certificate_chain=_read("certificate_file", self.certificate_file),
+        )
+
+
+def _read(option: str, file: str | os.PathLike[str] | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"tls.{option}", os.fspath(file), (error.strerror or str(error)).lower()) from None
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcAddress:
+    """A gateway's address.
+
+    Args:
+        target: host:port, as grpc takes it.
+        tls: how to speak TLS; None for plain text.
+    """
+
+    target: str
+    tls: GrpcTls | None
+
+    @property
+    def url(self) -> str:
+        """The address as a person writes it."""
+        return f"{'grpc' if self.tls is None else 'grpcs'}://{self.target}"
+
+    @classmethod
+    def of_url(cls, url: str, tls: GrpcTls | None = None) -> GrpcAddress:
+        """Reads grpc://host:port or grpcs://host:port.
+
+        Args:
+            url: the URL; without a port 50051 is meant.
+            tls: for grpcs; grpc's defaults when None.
+
+        Raises:
+            ConnectError: if it is no such URL.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", DEFAULT_PORT if parts.port is None else parts.port
+            usable = parts.scheme in ("grpc", "grpcs") and bool(host.encode("idna")) and port > 0
+            usable = usable and parts.path in ("", "/")
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ConnectError(url, "not a gRPC URL; give grpc://host:port or grpcs://host:port")
+        return cls.of_host(host, port, (tls or GrpcTls()) if parts.scheme == "grpcs" else None)
+
+    @classmethod
+    def of_host(cls, host: str, port: int, tls: GrpcTls | None = None) -> GrpcAddress:
+        """An address by host and port."""
+        return cls(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls)
+
+
+def channel_options(config: MeshConfig, tls: GrpcTls | None) -> list[Option]:
+    """What every channel of a client is made with.
+
+    Reconnects follow the backoff of the other transports; the gateway's limits hold for what it sends, ours for what
+    it gets.
+    """
+    options: list[Option] = [
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", largest_relayed(config.max_message_size) + LINK_MARGIN),
+        ("grpc.initial_reconnect_backoff_ms", int(FIRST_SECONDS * 1000)),
+        ("grpc.max_reconnect_backoff_ms", int(CAP_SECONDS * 1000)),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_PATIENCE_MS),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    if tls is not None and tls.server_name:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    return options
+
+
+def open_aio_channel(address: GrpcAddress, config: MeshConfig) -> grpc.aio.Channel:
+    """A channel for the running loop."""
+    options = channel_options(config, address.tls)
+    if address.tls is None:
+        return grpc.aio.insecure_channel(address.target, options)
+    return grpc.aio.secure_channel(address.target, address.tls.credentials(), options)
+
+
+def open_channel(address: GrpcAddress, config: MeshConfig) -> grpc.Channel:
+    """A channel for any thread."""
+    options = channel_options(config, address.tls)
+    if address.tls is None:
+        return grpc.insecure_channel(address.target, options)
+    return grpc.secure_channel(address.target, address.tls.credentials(), options)
