@@ -12,7 +12,7 @@ from lexmesh._asker import Answer, Asker
 from lexmesh._router import Endpoint
 from lexmesh._wire import fields_of
 
-FORCED = {"x": "force"}
+pytestmark = pytest.mark.core
 
 
 class Node(StreamPipeline):

@@ -146,18 +146,26 @@ async def test_handlers_that_raise_end_no_stream(server: GrpcServer, stub: Any, 
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
-async def test_too_big(server: GrpcServer, stub: Any, pb: Any) -> None:
+def _streamed_too_big(port: int, stubs: Any) -> grpc.StatusCode:
+    """How a stream ends with 10 MB. Not by grpc.aio: its clients say INTERNAL of a call that ends while they write."""
+    event = stubs.messages.EventMessage
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = stubs.InternodeServiceStub(channel).StreamEvents(
+            iter([event(event_type="a", payload=b"x" * 10_000_000)])
+        )
+        with pytest.raises(grpc.RpcError):
+            list(call)
+        return call.code()
+
+
+async def test_too_big(server: GrpcServer, stub: Any, stubs: Any, pb: Any) -> None:
     ten = b"x" * 10_000_000
     code, _ = await status_of(stub.SendData(pb.DataMessage(data_type="a", data=ten)))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     a_little = b"x" * (server.config.max_message_size + 1)
     code, details = await status_of(stub.SendData(pb.DataMessage(data_type="a", data=a_little)))
     assert (code, "larger than max_message_size" in details) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
-    small, big = (pb.EventMessage(event_type="a", payload=payload) for payload in (b"1", ten))
-    call = stub.StreamEvents(iter([small, big, small]))
-    assert (await call.read()).message == "unroutable", "what came before is answered"
-    code, _ = await status_of(call.read())
-    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await asyncio.to_thread(_streamed_too_big, server.port, stubs) is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert server.ledger()["ingress"]["malformed"] == 1, "the one that was looked at"
     assert (await stub.HealthCheck(pb.HealthRequest())).healthy
 
@@ -171,7 +179,7 @@ async def test_undecodable(server: GrpcServer, channel: grpc.aio.Channel, stub: 
     code, details = await status_of(unary(raw))
     assert (code, details.startswith("malformed message: ")) == (grpc.StatusCode.INVALID_ARGUMENT, True)
     good = pb.EventMessage(event_type="a").SerializeToString()
-    call = stream(iter([good, raw, good]))
+    call = stream(iter([good, raw]))
     assert pb.EventResponse.FromString(await call.read()).message == "unroutable"
     assert (await status_of(call.read()))[0] is grpc.StatusCode.INVALID_ARGUMENT
     assert server.ledger()["ingress"]["malformed"] == 2

@@ -91,15 +91,18 @@ async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
     on_termination(lambda _signal: stop.set())
     reload_on_hangup(server)
     await server.start()
+    left = config.drain_seconds
     try:
         grpc = await _start_grpc(config, server)
         settle()
         _tell_listening(config, server.port, grpc.port if grpc is not None else None, as_json)
         await stop.wait()
         if grpc is not None:
-            await grpc.close(GRPC_SHARE * config.drain_seconds)
+            begun = asyncio.get_running_loop().time()
+            await grpc.close(GRPC_SHARE * left)
+            left -= asyncio.get_running_loop().time() - begun
     finally:
-        await server.stop()
+        await server.stop(max(0.0, left))
     _tell_ledger(server.ledger(), as_json)
     return OK
 
