@@ -78,8 +78,8 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "BusStoppedError",
     "AsyncGrpcClient",
+    "BusStoppedError",
     "ConfigError",
     "ConnectError",
     "DataType",
