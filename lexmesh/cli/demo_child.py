@@ -7,6 +7,7 @@ whoever started this process is gone, so it ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -71,11 +72,12 @@ async def _orders() -> AsyncIterator[str]:
     arrived: asyncio.Queue[str | None] = asyncio.Queue()
 
     def read() -> None:
-        # Not sys.stdin, whose lock the interpreter would wait for at its end.
-        for lines in split_lines(read_blocks(0), LONGEST_ORDER):
-            for line in lines:
-                loop.call_soon_threadsafe(arrived.put_nowait, line.decode())
-        loop.call_soon_threadsafe(arrived.put_nowait, None)
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody takes orders any more
+            # Not sys.stdin, whose lock the interpreter would wait for at its end.
+            for lines in split_lines(read_blocks(0), LONGEST_ORDER):
+                for line in lines:
+                    loop.call_soon_threadsafe(arrived.put_nowait, line.decode())
+            loop.call_soon_threadsafe(arrived.put_nowait, None)
 
     threading.Thread(target=read, name="lexmesh-orders", daemon=True).start()
     while (order := await arrived.get()) is not None:

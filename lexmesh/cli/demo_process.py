@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -79,9 +80,14 @@ class NodeProcess:
         Raises:
             NodeFailedError: the process ended, or took too long.
         """
+        if self._reader.done():
+            raise self._ended_early()
         answer = self._expect(order)
         assert self._process.stdin is not None
-        self._process.stdin.write(order.encode() + b"\n")
+        with contextlib.suppress(
+            RuntimeError, OSError
+        ):  # the pipe is gone; `_read` is about to say how the process ended
+            self._process.stdin.write(order.encode() + b"\n")
         return await self._answer(order, answer)
 
     async def stop(self) -> None:
@@ -116,10 +122,13 @@ class NodeProcess:
                 self.status = report
             elif (answer := self._answers.pop(kind, None)) is not None and not answer.done():
                 answer.set_result(report)
-        code = await self._process.wait()
+        await self._process.wait()
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(NodeFailedError(f"{self.role} ended early with exit code {code}"))
+                answer.set_exception(self._ended_early())
+
+    def _ended_early(self) -> NodeFailedError:
+        return NodeFailedError(f"{self.role} ended early with exit code {self._process.returncode}")
 
 
 def _with_this_package() -> dict[str, str]:
