@@ -86,7 +86,7 @@ class NodeProcess:
         assert self._process.stdin is not None
         with contextlib.suppress(
             RuntimeError, OSError
-        ):  # the pipe is gone; `_read` is about to say how the process ended
+        ):  # the pipe is gone: `_read` will say how it ended
             self._process.stdin.write(order.encode() + b"\n")
         return await self._answer(order, answer)
 
