@@ -58,8 +58,12 @@ class Publisher:
         """Sends every line of `fd` and waits until each message is accounted for."""
         async with progress(self.describe_progress) as say:
             self.state.say = say
-            async for lines in read_lines(fd, self.longest):
-                await self.send(lines)
+            confirming = asyncio.create_task(self.window.keep_confirming())
+            try:
+                async for lines in read_lines(fd, self.longest):
+                    await self.send(lines)
+            finally:
+                confirming.cancel()
             await self.window.finish()
 
     async def send(self, lines: list[bytes]) -> None:

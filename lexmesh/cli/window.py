@@ -20,6 +20,7 @@ __all__ = ["Window"]
 MESSAGES: Final = 4096
 BYTES: Final = 512 * 1024
 UNDER_WAY: Final = 2
+CONFIRM_SECONDS: Final = 1.0  # how long messages that come slowly may stay unconfirmed
 
 
 class Window:
@@ -51,18 +52,30 @@ class Window:
         Raises:
             DisconnectedError: the gateway has refused what was sent.
         """
-        self._messages = self._bytes = 0
-        self._confirmations.append(asyncio.create_task(self._confirm()))
+        self._begin_confirmation()
         await asyncio.sleep(0)  # so that the confirmation asks for this window, not for the next one too
         while len(self._confirmations) >= UNDER_WAY:
             await self._confirmations.popleft()
         await self._state.up()
+
+    async def keep_confirming(self) -> None:
+        """Has messages confirmed that do not fill a window for a while; to be cancelled."""
+        while True:
+            await asyncio.sleep(CONFIRM_SECONDS)
+            while self._confirmations and self._confirmations[0].done() and not self._confirmations[0].exception():
+                self._confirmations.popleft()
+            if self._messages and not self._confirmations:
+                self._begin_confirmation()
 
     async def finish(self) -> None:
         """Waits until every published message is confirmed, or lost with its connection."""
         while self._confirmations:
             await self._confirmations.popleft()
         await self._confirm()
+
+    def _begin_confirmation(self) -> None:
+        self._messages = self._bytes = 0
+        self._confirmations.append(asyncio.create_task(self._confirm()))
 
     async def _confirm(self) -> None:
         try:
