@@ -323,6 +323,16 @@ async def test_nothing_but_rubbish_ends_the_link(server) -> None:
     assert server.ledger()["ingress"]["malformed"] > 10
 
 
+async def test_the_rest_of_a_batch_of_rubbish_is_not_looked_at(server) -> None:
+    async with raw_link(server) as call:
+        await call.write(b"\x0a\x00" * 500_000)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            while await call.read() is not grpc.aio.EOF:
+                pass
+        assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert server.ledger()["ingress"]["malformed"] < 20
+
+
 async def test_a_call_whose_metadata_the_policy_denies(server) -> None:
     async with raw_link(server, note="exploit") as call:
         with pytest.raises(grpc.aio.AioRpcError) as error:

@@ -201,6 +201,7 @@ class LinkSession(Peer):
         if self._closing:
             return
         self._closing = True
+        self.link.take_no_more()
         self.close_code, self.close_reason = code, reason
         if not self.carried:
             self.end()
