@@ -55,6 +55,10 @@ cdef class StreamLink(Outbox):
         """Looks at nothing more of what comes, what is left of the Batch being taken in included."""
         self.deaf = True
 
+    def carried(self, bint carried):
+        """Says whether there is a stream now. While there is none, a peer that comes by another may take the name."""
+        self.away = not carried
+
     def receive(self, bytes batch not None, int64_t now):
         """Takes in the events of one Batch in order. A batch that breaks off counts one malformed message.
 
