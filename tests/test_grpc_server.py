@@ -143,6 +143,28 @@ async def test_handlers_that_raise_end_no_stream(server: GrpcServer, stub: Any, 
     assert server.ledger()["egress"]["failed"] == 3
 
 
+async def test_an_answer_of_a_kind_that_raises_ends_no_stream(server: GrpcServer, stub: Any, pb: Any) -> None:
+    class Evil(dict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            raise KeyError("secret")
+
+    server.register_event_handler("a", lambda _event: Evil())
+    answers = await all_answers(stub.StreamEvents(iter([pb.EventMessage(event_type="a")] * 3)))
+    assert [answer.message for answer in answers] == ["routed"] * 3
+
+
+async def test_a_fault_of_the_node_is_told_without_its_text(server: GrpcServer, stub: Any, pb: Any) -> None:
+    core = server.pipeline.core
+    core.thread, own = 1, core.thread  # whatever is asked of it now raises
+    call = stub.StreamEvents(iter([pb.EventMessage(event_type="a")] * 3))
+    for failing in (call.read(), stub.SendData(pb.DataMessage(data_type="a"))):
+        code, said = await status_of(failing)
+        assert code is grpc.StatusCode.INTERNAL
+        assert "thread" not in said
+    core.thread = own
+    assert (await stub.SendData(pb.DataMessage(data_type="a"))).success
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
