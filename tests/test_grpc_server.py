@@ -401,6 +401,26 @@ async def test_a_stop_answers_what_came_in_and_says_that_it_goes(stubs: Any, pb:
             await closing
 
 
+async def test_a_stop_takes_no_longer_than_it_may(stubs: Any, pb: Any) -> None:
+    begun = asyncio.Event()
+
+    async def hangs(_event: StreamEvent) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    server = GrpcServer("node", 0)
+    await server.open()
+    server.register_event_handler("a", hangs)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        call = stubs.InternodeServiceStub(channel).StreamEvents()
+        await call.write(pb.EventMessage(event_type="a"))
+        await begun.wait()
+        started = asyncio.get_running_loop().time()
+        await server.close(4)
+        assert asyncio.get_running_loop().time() - started < 5
+    assert server.ledger()["balanced"]
+
+
 async def test_serve_until_cancelled(stubs: Any, pb: Any) -> None:
     server = GrpcServer("node", 0)
     serving = asyncio.ensure_future(server.serve())
