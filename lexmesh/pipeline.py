@@ -355,7 +355,7 @@ class StreamPipeline:
         if isinstance(result, dict) and source is not self.core.origin:
             try:
                 status = self.core.reply(source, event, result, event.timestamp)
-            except (TypeError, ValueError) as error:
+            except Exception as error:  # a dict of the user's own kind may raise anything
                 self._failures.report_error("reply", error, event)
                 return
             if status == "denied" and (refusal := self.core.last_refusal):

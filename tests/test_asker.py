@@ -11,6 +11,7 @@ from lexmesh import DeniedError, StreamEvent, StreamPipeline
 from lexmesh._asker import Answer, Asker
 from lexmesh._router import Endpoint
 from lexmesh._wire import fields_of
+from lexmesh.transports.grpc_stream import settled as answered
 
 pytestmark = pytest.mark.core
 
@@ -63,6 +64,42 @@ async def settled(answer: bytes | Answer) -> tuple[bool, str]:
 async def doubled(event: StreamEvent) -> dict[str, Any]:
     await asyncio.sleep(0)
     return {"twice": 2 * event.data}
+
+
+async def test_who_has_just_stopped_waiting_is_told_nothing() -> None:
+    node, go_on = Node(), asyncio.Event()
+
+    async def waits(_event: StreamEvent) -> dict[str, int]:
+        await go_on.wait()
+        return {"too": 1}
+
+    node.register_handler("a", waits)
+    answer = node.ask("a")
+    assert isinstance(answer, Answer)
+    waiting = asyncio.ensure_future(answered(answer))
+    await asyncio.sleep(0)
+    go_on.set()  # the handler wakes first, with the cancellation told but not yet served
+    waiting.cancel()
+    await asyncio.gather(*node.tasks)
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert node.balanced()["egress"]["in_flight"] == 0
+
+
+async def test_a_reading_that_async_filters_refuse_has_no_id() -> None:
+    node = Node()
+
+    async def none(_event: StreamEvent) -> bool:
+        return False
+
+    node.add_filter(none)
+    answer = node.asker.reading(StreamEvent("a", source_node="s").to_proto())
+    assert isinstance(answer, Answer)
+    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    answer.when_done(future.set_result)
+    fields = fields_of(await future)
+    assert told(await future) == (False, "filtered")
+    assert 3 not in fields
 
 
 def test_what_sync_handlers_answer_comes_a_line_each() -> None:

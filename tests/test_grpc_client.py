@@ -1,11 +1,12 @@
 """The gRPC clients against real servers: readings, streams, refusals, and servers that are not there."""
 
 import asyncio
+import queue
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from lexmesh import (
     StreamEvent,
     TransportError,
 )
+from lexmesh.transports.grpc_answers import EventResponse
 
 FORCED = {"consent_override": "force"}
 
@@ -140,6 +142,50 @@ def test_denials_on_a_stream_do_not_end_it(server: GrpcServer) -> None:
         "routed",
     ]
     assert balanced(client)["egress"]["delivered"] == 3
+
+
+EVERY_OTHER_DENIED = [{"type": "a", "data": n, "metadata": FORCED if n % 2 else {}} for n in range(6)]
+
+
+def test_events_that_each_wait_for_the_answer_to_the_one_before(server: GrpcServer) -> None:
+    answers: queue.Queue[EventResponse] = queue.Queue()
+    got: list[bool] = []
+
+    def events() -> Iterator[dict[str, Any]]:
+        for event in EVERY_OTHER_DENIED:
+            yield event
+            got.append(answers.get(timeout=10).success)
+
+    with client_of(server) as client:
+        receipt = client.stream_events(events(), answers.put, timeout=20)
+    assert got == [True, False] * 3
+    assert (receipt.accepted, receipt.denied) == (3, 3)
+
+
+async def test_events_that_each_wait_for_the_answer_to_the_one_before_in_a_coroutine() -> None:
+    answers: asyncio.Queue[EventResponse] = asyncio.Queue()
+    got: list[bool] = []
+
+    async def events() -> AsyncIterator[dict[str, Any]]:
+        for event in EVERY_OTHER_DENIED:
+            yield event
+            got.append((await answers.get()).success)
+
+    async with grpc_node() as server, AsyncGrpcClient("client", "127.0.0.1", server.port) as client:
+        await client.stream_events(events(), answers.put, timeout=20)
+    assert got == [True, False] * 3
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
+def test_events_that_end_the_program_end_the_stream(server: GrpcServer, error: type[BaseException]) -> None:
+    def events() -> Iterator[dict[str, Any]]:
+        yield {"type": "a"}
+        raise error
+
+    with client_of(server) as client:
+        with pytest.raises(error):
+            client.stream_events(events(), timeout=20)
+        balanced(client)
 
 
 def test_a_refusal_here_needs_no_network() -> None:

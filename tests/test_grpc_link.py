@@ -47,6 +47,10 @@ async def raw_link(server: Any, *events: StreamEvent, **metadata: str):
         call.cancel()
 
 
+def names_of(server: Any) -> list[str]:
+    return [link.name for link in server._service.links.endpoints]
+
+
 def settled(client: LinkClient) -> dict[str, Any]:
     ledger = client.ledger()
     assert ledger["balanced"], ledger
@@ -321,6 +325,28 @@ async def test_nothing_but_rubbish_ends_the_link(server) -> None:
         assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert "nothing but malformed messages" in (error.value.details() or "")
     assert server.ledger()["ingress"]["malformed"] > 10
+
+
+async def test_a_peer_that_starts_anew_gets_its_name_from_the_link_that_waits_for_it(server) -> None:
+    said = StreamEvent("x", source_node="bob")
+    async with raw_link(server, said, **{"lexmesh-link": "a" * 32}):
+        await eventually(lambda: "bob" in names_of(server))
+    await eventually(lambda: len(server._service.links) == 0)
+    async with raw_link(server, said, **{"lexmesh-link": "b" * 32}) as call:
+        await eventually(lambda: names_of(server) == ["bob", "bob"])
+        async with raw_link(server, StreamEvent("hello", target_node="bob", source_node="al")):
+            while "hello" not in [event.event_type for event in decode_batch(await call.read())]:
+                pass
+
+
+async def test_the_rest_of_a_batch_of_rubbish_is_not_looked_at(server) -> None:
+    async with raw_link(server) as call:
+        await call.write(b"\x0a\x00" * 500_000)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            while await call.read() is not grpc.aio.EOF:
+                pass
+        assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert server.ledger()["ingress"]["malformed"] < 20
 
 
 async def test_a_call_whose_metadata_the_policy_denies(server) -> None:

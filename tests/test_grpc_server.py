@@ -143,6 +143,28 @@ async def test_handlers_that_raise_end_no_stream(server: GrpcServer, stub: Any, 
     assert server.ledger()["egress"]["failed"] == 3
 
 
+async def test_an_answer_of_a_kind_that_raises_ends_no_stream(server: GrpcServer, stub: Any, pb: Any) -> None:
+    class Evil(dict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            raise KeyError("secret")
+
+    server.register_event_handler("a", lambda _event: Evil())
+    answers = await all_answers(stub.StreamEvents(iter([pb.EventMessage(event_type="a")] * 3)))
+    assert [answer.message for answer in answers] == ["routed"] * 3
+
+
+async def test_a_fault_of_the_node_is_told_without_its_text(server: GrpcServer, stub: Any, pb: Any) -> None:
+    core = server.pipeline.core
+    core.thread, own = 1, core.thread  # whatever is asked of it now raises
+    call = stub.StreamEvents(iter([pb.EventMessage(event_type="a")] * 3))
+    for failing in (call.read(), stub.SendData(pb.DataMessage(data_type="a"))):
+        code, said = await status_of(failing)
+        assert code is grpc.StatusCode.INTERNAL
+        assert "thread" not in said
+    core.thread = own
+    assert (await stub.SendData(pb.DataMessage(data_type="a"))).success
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -377,6 +399,26 @@ async def test_a_stop_answers_what_came_in_and_says_that_it_goes(stubs: Any, pb:
             assert (await call.read()).message == '{"done":true}'
             assert await status_of(call.read()) == (grpc.StatusCode.UNAVAILABLE, "going away")
             await closing
+
+
+async def test_a_stop_takes_no_longer_than_it_may(stubs: Any, pb: Any) -> None:
+    begun = asyncio.Event()
+
+    async def hangs(_event: StreamEvent) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    server = GrpcServer("node", 0)
+    await server.open()
+    server.register_event_handler("a", hangs)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        call = stubs.InternodeServiceStub(channel).StreamEvents()
+        await call.write(pb.EventMessage(event_type="a"))
+        await begun.wait()
+        started = asyncio.get_running_loop().time()
+        await server.close(4)
+        assert asyncio.get_running_loop().time() - started < 5
+    assert server.ledger()["balanced"]
 
 
 async def test_serve_until_cancelled(stubs: Any, pb: Any) -> None:

@@ -187,6 +187,8 @@ cdef class Asker(Endpoint):
             self.fault = fault
         else:
             self.current.fault = fault
+            if self.current.id is not None:
+                self.current.id = b""
         return 0
 
     cdef int control(self, const Envelope* env) except -1:

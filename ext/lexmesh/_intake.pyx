@@ -174,8 +174,9 @@ cdef class Intake:
     cdef int _learn_name(self, Envelope* env, Endpoint source) except -1:
         """Takes a link's first source for its name, so that answers find it; a name in use stays its bearer's."""
         cdef str name = env.source_node.ptr[:env.source_node.len].decode()
+        cdef Endpoint bearer = self.router.named.get(name)
         source.nameless = False
-        if name != self.node_id and name not in self.router.named:
+        if name != self.node_id and (bearer is None or bearer.away):
             self.router.name(source, name)
         return 0
 

@@ -32,6 +32,7 @@ cdef class Endpoint:
     cdef readonly bint closed
     cdef uint64_t number            # of no other endpoint of this process, ever
     cdef bint nameless              # a link whose peer has not been heard to name itself
+    cdef bint away                  # a link that waits for its peer to come back: who comes otherwise may have its name
     cdef Tally tally
     cdef uint64_t pending           # offered, outcome not yet known
     cdef uint64_t undecided         # taken, outcome not yet known

@@ -14,5 +14,6 @@ cdef class StreamLink(Outbox):
     cdef Py_ssize_t taken       # bytes of it that the stream has
     cdef Py_ssize_t front_size  # bytes of the Batch that it takes next; 0 while that has not been cut
     cdef Py_ssize_t front_count # messages in it
+    cdef bint deaf              # takes nothing more in
 
     cdef void _cut(self) noexcept nogil

@@ -43,13 +43,21 @@ cdef class StreamLink(Outbox):
         self.seq = 0
         self.closed = False
         self.nameless = accepts
-        self.stuck = self.scheduled = self.held = False
+        self.stuck = self.scheduled = self.held = self.deaf = False
 
     def close(self, int reason=<int>Drop.DISCONNECTED):
         """Ends the link; what still waits is dropped and counted."""
         release(&self.leaving)
         self.taken = self.front_size = self.ahead = 0
         Outbox.close(self, reason)
+
+    def take_no_more(self):
+        """Looks at nothing more of what comes, what is left of the Batch being taken in included."""
+        self.deaf = True
+
+    def carried(self, bint carried):
+        """Says whether there is a stream now. While there is none, a peer that comes by another may take the name."""
+        self.away = not carried
 
     def receive(self, bytes batch not None, int64_t now):
         """Takes in the events of one Batch in order. A batch that breaks off counts one malformed message.
@@ -59,7 +67,7 @@ cdef class StreamLink(Outbox):
             now: milliseconds since 1970-01-01 UTC.
 
         Returns:
-            How many events it had.
+            How many of its events were looked at.
         """
         cdef Span whole = span(<const uint8_t*>PyBytes_AS_STRING(batch), PyBytes_GET_SIZE(batch))
         cdef Span event
@@ -68,7 +76,7 @@ cdef class StreamLink(Outbox):
         cdef Py_ssize_t count = 0
         self.hold()
         try:
-            while at < whole.len and status == OK and not self.closed:
+            while at < whole.len and status == OK and not self.closed and not self.deaf:
                 status = next_in_batch(whole, &at, &event)
                 count += 1
                 if status == OK:

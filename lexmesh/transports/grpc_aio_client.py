@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Self
@@ -21,6 +22,7 @@ from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVEN
 
 Event = StreamEvent | Mapping[str, Any]
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
+Callback = Callable[[EventResponse], object]
 
 
 class AsyncGrpcClient:
@@ -136,7 +138,7 @@ class AsyncGrpcClient:
         exchange = Exchange(self._requests)
         stream: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._open().stream_stream(STREAM_EVENTS)
         call = stream(timeout=timeout, metadata=self._requests.headers, wait_for_ready=self._reconnect)
-        saying = asyncio.ensure_future(_say(call, exchange, events))
+        saying = asyncio.ensure_future(_say(call, exchange, events, response_callback))
         try:
             await _answers(call, exchange, response_callback, saying)
         except grpc.aio.AioRpcError as error:
@@ -165,23 +167,26 @@ class AsyncGrpcClient:
             raise explained(self.address.url, what, seconds, error) from None
 
 
-async def _say(call: Call, exchange: Exchange, events: Iterable[Event] | AsyncIterable[Event]) -> None:
+async def _say(
+    call: Call, exchange: Exchange, events: Iterable[Event] | AsyncIterable[Event], callback: Callback | None
+) -> None:
     """Sends the messages of all events; ends early, in silence, when the call has: who reads the answers knows why."""
     try:
         if isinstance(events, AsyncIterable):
             async for item in events:
-                await _say_one(call, exchange, item)
+                await _say_one(call, exchange, item, callback)
         else:
             for item in events:
-                await _say_one(call, exchange, item)
+                await _say_one(call, exchange, item, callback)
         await call.done_writing()
     except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
         return
 
 
-async def _say_one(call: Call, exchange: Exchange, item: Event) -> None:
+async def _say_one(call: Call, exchange: Exchange, item: Event, callback: Callback | None) -> None:
     message = exchange.say(item)
     if message is None:
+        await _tell(callback, exchange)
         await asyncio.sleep(0)  # a stream of nothing but refusals lets others run
     else:
         await call.write(message)
@@ -190,7 +195,7 @@ async def _say_one(call: Call, exchange: Exchange, item: Event) -> None:
 async def _answers(
     call: Call,
     exchange: Exchange,
-    callback: Callable[[EventResponse], object] | None,
+    callback: Callback | None,
     saying: asyncio.Future[None],
 ) -> None:
     """Hands on every answer until the gateway ends the call; raises what the events raised."""
@@ -205,20 +210,20 @@ async def _answers(
                 continue
             message = reading.result()
             if not isinstance(message, bytes):
-                await _tell(callback, exchange.refusals())
+                await _tell(callback, exchange)
                 return
-            await _tell(callback, exchange.answered(message))
+            exchange.answered(message)
+            await _tell(callback, exchange)
             reading = asyncio.ensure_future(call.read())
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 
 
-async def _tell(callback: Callable[[EventResponse], object] | None, responses: list[EventResponse]) -> None:
-    if callback is None:
-        return
-    for response in responses:
-        result = callback(response)
-        if inspect.isawaitable(result):
-            awaited: Awaitable[object] = result
-            await awaited
+async def _tell(callback: Callback | None, exchange: Exchange) -> None:
+    with contextlib.closing(exchange.answers()) as answers:
+        for response in answers:
+            result = None if callback is None else callback(response)
+            if inspect.isawaitable(result):
+                awaited: Awaitable[object] = result
+                await awaited

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
@@ -186,7 +187,8 @@ class GrpcClient:
 
         Args:
             events: StreamEvents, or dicts with their fields; any iterable, which is read in another thread.
-            response_callback: called with each answer, in the order of the events.
+            response_callback: called with each answer, in the order of the events; in the thread that reads the
+                events, where one is refused here and nothing else waits for an answer.
             timeout: seconds for the whole stream; None for as long as it takes.
 
         Returns:
@@ -199,16 +201,15 @@ class GrpcClient:
         """
         _not_in_a_coroutine()
         exchange = Exchange(self._requests)
-        source = _Source(exchange, events)
+        tell = response_callback or (lambda _response: None)
+        source = _Source(exchange, events, tell)
         stream: grpc.StreamStreamMultiCallable[bytes, bytes] = self._open().stream_stream(STREAM_EVENTS)
         call = stream(iter(source), timeout=timeout, metadata=self._requests.headers, wait_for_ready=self._reconnect)
-        tell = response_callback or (lambda _response: None)
         try:
             for message in call:
-                for response in exchange.answered(message):
-                    tell(response)
-            for response in exchange.refusals():
-                tell(response)
+                exchange.answered(message)
+                _tell(tell, exchange)
+            _tell(tell, exchange)
         except grpc.RpcError as error:
             source.stop()
             if source.error is None:
@@ -245,8 +246,14 @@ class _Source:
         error: what the events or one of them raised.
     """
 
-    def __init__(self, exchange: Exchange, events: Iterable[Event] | AsyncIterable[Event]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        events: Iterable[Event] | AsyncIterable[Event],
+        callback: Callable[[EventResponse], object],
+    ) -> None:
         self._exchange = exchange
+        self._callback = callback
         self._events = _blocking(events) if isinstance(events, AsyncIterable) else events
         self._lock = threading.Lock()
         self._stopped = False
@@ -259,15 +266,25 @@ class _Source:
                     if self._stopped:
                         return
                     message = self._exchange.say(item)
-                if message is not None:
+                if message is None:
+                    _tell(self._callback, self._exchange)
+                else:
                     yield message
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # else grpc's thread dies of it, and the call waits for more
             self.error = error
 
     def stop(self) -> None:
         """Nothing more is asked for."""
         with self._lock:
             self._stopped = True
+
+
+def _tell(callback: Callable[[EventResponse], object], exchange: Exchange) -> None:
+    with contextlib.closing(exchange.answers()) as answers:
+        for response in answers:
+            callback(response)
 
 
 def _blocking(events: AsyncIterable[Event]) -> Iterator[Event]:

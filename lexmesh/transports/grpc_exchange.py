@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from lexmesh._asker import Asker
@@ -133,6 +133,9 @@ class Exchange:
         self._requests = requests
         # The type of each event that left; the answer in its stead for one that this end has refused.
         self._expected: deque[str | EventResponse] = deque()
+        self._answers: deque[EventResponse] = deque()  # that nobody has been told yet
+        self._ordering = threading.Lock()  # of these two
+        self._telling = threading.Lock()
         self._sent = self._accepted = self._refused = self._denied = 0
 
     def say(self, item: StreamEvent | Mapping[str, Any]) -> bytes | None:
@@ -147,28 +150,45 @@ class Exchange:
         self._sent += 1
         return message
 
-    def refusals(self) -> list[EventResponse]:
-        """What is answered here to events refused here, once all before them have been answered."""
-        found: list[EventResponse] = []
-        while self._expected and isinstance(self._expected[0], EventResponse):
-            refusal = self._expected.popleft()
-            assert isinstance(refusal, EventResponse)
-            found.append(refusal)
-        return found
-
-    def answered(self, message: bytes) -> list[EventResponse]:
-        """Takes the gateway's next answer; returns it after the refusals of this end that come before it."""
-        found = self.refusals()
+    def answered(self, message: bytes) -> None:
+        """Takes the gateway's next answer, for `answers`."""
         response = EventResponse.from_proto(message)
-        if self._expected:
-            event_type = self._expected.popleft()
-            assert isinstance(event_type, str)
-            self._requests.settle(event_type, answered=True)
+        with self._ordering:
+            self._take_refusals()
+            if self._expected:
+                event_type = self._expected.popleft()
+                assert isinstance(event_type, str)
+                self._requests.settle(event_type, answered=True)
+            self._answers.append(response)
         if response.success:
             self._accepted += 1
         else:
             self._refused += 1
-        return [*found, response, *self.refusals()]
+
+    def answers(self) -> Generator[EventResponse, None, None]:
+        """What is to be told by now, in the order of the events; nothing while another thread or task is telling it.
+
+        Whoever reads the gateway's answers asks for it, and whoever reads the events too, once one has been refused
+        here: no answer of the gateway may come before the next event does.
+        """
+        while self._next() and self._telling.acquire(blocking=False):
+            try:
+                while self._next():
+                    yield self._answers.popleft()
+            finally:
+                self._telling.release()
+
+    def _next(self) -> bool:
+        with self._ordering:
+            self._take_refusals()
+        return bool(self._answers)
+
+    def _take_refusals(self) -> None:
+        """Refusals of this end are answers once all before them have been answered."""
+        while self._expected and isinstance(self._expected[0], EventResponse):
+            refusal = self._expected.popleft()
+            assert isinstance(refusal, EventResponse)
+            self._answers.append(refusal)
 
     def end(self) -> StreamReceipt:
         """The call is over: what was not answered is counted as dropped."""

@@ -21,6 +21,9 @@ from lexmesh.transports.turn import TurnFlusher
 
 TOKEN_CHARACTERS = 32
 
+DRAIN_SHARE = 0.75
+"""Of a stop's time, what waits may take to leave; what is left is for the ends of the streams."""
+
 
 class LinkService:
     """Serves Link for one node.
@@ -60,10 +63,12 @@ class LinkService:
         for session in links:
             session.pause()
         self.flusher.flush()
-        await asyncio.gather(*(session.drained(seconds) for session in links))
+        now = asyncio.get_running_loop().time
+        end = now() + seconds
+        await asyncio.gather(*(session.drained(DRAIN_SHARE * seconds) for session in links))
         for session in links:
             session.close(1001, "going away")
-        await all_ended(links, seconds)
+        await all_ended(links, max(0.0, end - now()))
 
     @property
     def endpoints(self) -> list[Endpoint]:

@@ -25,7 +25,7 @@ from lexmesh.transports.runner import HandlerRunner
 DEFAULT_PORT = 50051
 
 DRAIN_SHARE = 0.75
-"""Of a stop's time, what calls and handlers may take."""
+"""What links, then calls, then handlers may take of what is left of a stop's time."""
 
 TRIM_SECONDS = 1.0
 """How often the memory that large messages have left behind is given back."""
@@ -155,12 +155,14 @@ class GrpcServer:
             return
         listener, self._listener = self._listener, None
         self._trimmer.cancel()
+        now = asyncio.get_running_loop().time
+        end = now() + grace_period
         await self._service.links.stop(DRAIN_SHARE * grace_period)
-        await listener.stop(DRAIN_SHARE * grace_period)
+        await listener.stop(DRAIN_SHARE * max(0.0, end - now()))
         if not self._is_guest:
-            await self._runner.finish(DRAIN_SHARE * grace_period)
+            await self._runner.finish(DRAIN_SHARE * max(0.0, end - now()))
             if self._audit_file is not None:
-                await self._audit_file.stop(grace_period)
+                await self._audit_file.stop(max(0.0, end - now()))
 
     async def serve(self) -> None:
         """Serves until cancelled; listens first, unless the server does already."""

@@ -17,7 +17,7 @@ from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_link_server import LinkService
 from lexmesh.transports.grpc_peers import Peers
-from lexmesh.transports.grpc_stream import Context, EventStream, code_of, settled
+from lexmesh.transports.grpc_stream import Context, EventStream, code_of, failed, settled
 
 SERVICE = "lexmesh.v1.InternodeService"
 
@@ -78,9 +78,12 @@ class GrpcService:
             answer = peer.asker.reading(message, peer.asker.refusal_of(context.invocation_metadata()))
             return answer if isinstance(answer, bytes) else await settled(answer)
         except MalformedError as error:
-            await context.abort(code_of(message, self.pipeline), str(error))
+            status = code_of(message, self.pipeline), str(error)
+        except Exception as error:
+            status = failed(error)
         finally:
             self.peers.left(peer)
+        await context.abort(*status)
 
     async def check_health(self, message: bytes, context: Context) -> bytes:
         """Says whether this node is up."""

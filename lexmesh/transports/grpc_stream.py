@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import Any
 
@@ -14,6 +15,8 @@ from lexmesh.transports.grpc_peers import Peer
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 EOF: Any = grpc.aio.EOF
+
+logger = logging.getLogger("lexmesh.grpc")
 
 MOST_ANSWERS = 64
 """Events taken in whose answers have not been written: handlers that run at a time, for one stream."""
@@ -28,10 +31,16 @@ def code_of(message: bytes, pipeline: StreamPipeline) -> grpc.StatusCode:
     return grpc.StatusCode.RESOURCE_EXHAUSTED if too_big else grpc.StatusCode.INVALID_ARGUMENT
 
 
+def failed(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """The status of a call that something of this node's own has broken; what that says is for the log alone."""
+    logger.error("a call failed: %s", type(error).__name__, exc_info=error)
+    return grpc.StatusCode.INTERNAL, "internal error; the node's log says more"
+
+
 async def settled(answer: Answer) -> bytes:
     """Waits for a message's handlers; who stops waiting reads no answer."""
     future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    answer.when_done(future.set_result)
+    answer.when_done(lambda message: None if future.done() else future.set_result(message))  # a cancelled one is done
     try:
         return await future
     finally:
@@ -80,10 +89,10 @@ class EventStream:
 
     async def _read(self) -> None:
         read, answers, asker, core = self._context.read, self._answers, self._peer.asker, self._pipeline.core
-        policed_by = core.scanner
-        refusal = asker.refusal_of(self._context.invocation_metadata())
         message = b""
         try:
+            policed_by = core.scanner
+            refusal = asker.refusal_of(self._context.invocation_metadata())
             while (message := await read()) is not EOF:
                 if self._peer.limited:
                     await self._peer.ready()
@@ -100,6 +109,8 @@ class EventStream:
                     await self._room()
         except MalformedError as error:
             self._status = code_of(message, self._pipeline), str(error)
+        except Exception as error:  # grpc would end the call as if all were well
+            self._status = failed(error)
         finally:
             self._has_ended = True
             self._wake_writer()

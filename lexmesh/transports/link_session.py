@@ -112,6 +112,7 @@ class LinkSession(Peer):
         self._address = address
         reading = asyncio.ensure_future(self._read(read))
         writing = asyncio.ensure_future(self._write(write, finish))
+        self.link.carried(True)
         self._opened()
         waiting = {reading, writing, self._cut}
         try:
@@ -171,6 +172,7 @@ class LinkSession(Peer):
 
     def broken(self) -> None:
         """The stream is gone, and another may follow: what waits goes on waiting."""
+        self.link.carried(False)
         self.unblock()
         self.on_drained()
 
@@ -201,6 +203,7 @@ class LinkSession(Peer):
         if self._closing:
             return
         self._closing = True
+        self.link.take_no_more()
         self.close_code, self.close_reason = code, reason
         if not self.carried:
             self.end()
