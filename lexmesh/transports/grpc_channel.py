@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from lexmesh.config import MeshConfig
 from lexmesh.errors import ConfigError, ConnectError
+from lexmesh.transports.arguments import check_host, check_port
 from lexmesh.transports.backoff import CAP_SECONDS, FIRST_SECONDS
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.handshake import largest_relayed
@@ -109,7 +110,13 @@ class GrpcAddress:
 
     @classmethod
     def of_host(cls, host: str, port: int, tls: GrpcTls | None = None) -> GrpcAddress:
-        """An address by host and port."""
+        """An address by host and port.
+
+        Raises:
+            ConfigError: if either is none.
+        """
+        check_host(host)
+        check_port(port, 1)
         return cls(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls)
 
 

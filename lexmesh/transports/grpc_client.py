@@ -40,6 +40,7 @@ class GrpcClient:
             gateway has its own.
 
     Raises:
+        ConfigError: if the host or the port is none.
         DeniedError: if the policy refuses the headers.
         PolicyError: if the configured policy cannot be loaded.
         ValueError: if the name is none, see `node_names`.
