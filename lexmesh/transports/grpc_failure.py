@@ -26,6 +26,10 @@ _REASONS = (
     ("DNS resolution failed", "no such host"),
     ("Domain name not found", "no such host"),
     ("could not resolve", "no such host"),
+    (
+        "Hostname Verification",
+        "its certificate bears another name; connect to that name, or give server_name",
+    ),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted; ca_file or SSL_CERT_FILE names those that are"),
     ("Handshake", "the TLS handshake failed; does the gateway speak TLS, and does it ask for a certificate?"),
     ("SSL", "the TLS handshake failed; does the gateway speak TLS, and does it ask for a certificate?"),
