@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from grpc_nodes import blocking_node, grpc_node
 
-from lexmesh import AsyncGrpcClient, ConfigError, GrpcClient, GrpcServer, MeshConfig
+from lexmesh import AsyncGrpcClient, ConfigError, ConnectError, GrpcClient, GrpcServer, MeshConfig, NotConnectedError
 
 # -- a server that is started twice ------------------------------------------------------------------------------------
 
@@ -70,3 +70,37 @@ def test_hosts_that_are_none(host: Any) -> None:
 def test_hosts_are_names_and_addresses() -> None:
     targets = [GrpcClient("me", host, 7).address.target for host in ("localhost", "10.0.0.1", "::1")]
     assert targets == ["localhost:7", "10.0.0.1:7", "[::1]:7"]
+
+
+# -- no connection -----------------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_waits_in_vain_for_its_server_says_so() -> None:
+    with blocking_node() as server:
+        client = GrpcClient("client", "127.0.0.1", server.port)
+        client.connect()
+    for call in (client.send_data, client.health_check):
+        with pytest.raises(ConnectError, match=r"cannot connect to grpc://127.* connection refused"):
+            call(timeout=1)
+    client.disconnect()
+    assert client.ledger()["balanced"]
+
+
+async def test_so_does_the_async_twin() -> None:
+    async with grpc_node() as server:
+        client = AsyncGrpcClient("client", "127.0.0.1", server.port)
+        await client.connect()
+    with pytest.raises(ConnectError, match="connection refused"):
+        await client.send_data(timeout=1)
+    await client.disconnect()
+
+
+def test_before_connect_and_after_disconnect() -> None:
+    with blocking_node() as server:
+        client = GrpcClient("client", "127.0.0.1", server.port)
+        for _ in range(2):
+            with pytest.raises(NotConnectedError, match=r"not connected: call connect\(\) first") as found:
+                client.send_data()
+            assert "await" not in str(found.value)
+            client.connect()
+            client.disconnect()
