@@ -223,10 +223,10 @@ class DisconnectedError(TransportError, ConnectionError):
 
 
 class NotConnectedError(DisconnectedError):
-    """There is no connection: `connect` was not awaited, or `disconnect` was, or a reconnect is under way."""
+    """There is no connection: `connect` was not called, or `disconnect` was, or a reconnect is under way."""
 
     def __str__(self) -> str:
-        return "not connected: await connect() first, or wait for the reconnect"
+        return "not connected: call connect() first, or wait for the reconnect"
 
 
 class OverflowDisconnectError(DisconnectedError):

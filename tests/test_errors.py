@@ -32,7 +32,7 @@ CASES = [
     (errors.HandshakeError("ws://h:1", "HTTP 404"), "no WebSocket gateway at ws://h:1: HTTP 404"),
     (errors.DisconnectedError(1001, ""), "disconnected (1001): no reason given"),
     (errors.DisconnectedError(), "disconnected (1006): connection lost"),
-    (errors.NotConnectedError(), "not connected: await connect() first, or wait for the reconnect"),
+    (errors.NotConnectedError(), "not connected: call connect() first, or wait for the reconnect"),
     (
         errors.OverflowDisconnectError(),
         "disconnected (4008): read too slowly; read faster, or choose another overflow policy on the gateway",

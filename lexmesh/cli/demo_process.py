@@ -84,9 +84,7 @@ class NodeProcess:
             raise self._ended_early()
         answer = self._expect(order)
         assert self._process.stdin is not None
-        with contextlib.suppress(
-            RuntimeError, OSError
-        ):  # the pipe is gone: `_read` will say how it ended
+        with contextlib.suppress(RuntimeError, OSError):  # the pipe is gone: `_read` will say how it ended
             self._process.stdin.write(order.encode() + b"\n")
         return await self._answer(order, answer)
 

@@ -17,7 +17,7 @@ from lexmesh.transports.grpc_answers import DataResponse, EventResponse, HealthR
 from lexmesh.transports.grpc_channel import DEFAULT_PORT, GrpcAddress, GrpcTls, open_aio_channel
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_exchange import Exchange, Headers, Requests
-from lexmesh.transports.grpc_failure import cut_short, explained, refused
+from lexmesh.transports.grpc_failure import PROBE_SECONDS, cut_short, explained, refused, unanswered
 from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVENTS
 
 Event = StreamEvent | Mapping[str, Any]
@@ -164,7 +164,19 @@ class AsyncGrpcClient:
         try:
             return await call(message, timeout=seconds, metadata=self._requests.headers, wait_for_ready=self._reconnect)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise unanswered(self.address.url, what, seconds, await self._probe()) from None
             raise explained(self.address.url, what, seconds, error) from None
+
+    async def _probe(self) -> grpc.aio.AioRpcError | None:
+        """Asks for the gateway's health, if there is a connection; how that failed."""
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._open().unary_unary(HEALTH_CHECK)
+        headers = self._requests.headers
+        try:
+            await call(encode_health_request(""), timeout=PROBE_SECONDS, metadata=headers, wait_for_ready=False)
+        except grpc.aio.AioRpcError as error:
+            return error
+        return None
 
 
 async def _say(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from lexmesh.config import MeshConfig
 from lexmesh.errors import ConfigError, ConnectError
+from lexmesh.transports.arguments import check_host, check_port
 from lexmesh.transports.backoff import CAP_SECONDS, FIRST_SECONDS
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.handshake import largest_relayed
+from lexmesh.transports.tls_files import TlsFileError, read_authority, read_pair
 
 DEFAULT_PORT = 50051
 
@@ -23,6 +24,9 @@ KEEPALIVE_MS = 30_000
 
 KEEPALIVE_PATIENCE_MS = 10_000
 """How long its answer may take."""
+
+OPTIONS = {"authority": "ca_file", "certificate": "certificate_file", "key": "key_file"}
+"""The argument of GrpcTls that names each file."""
 
 Option = tuple[str, int | str]
 
@@ -47,25 +51,29 @@ class GrpcTls:
         """What grpc takes.
 
         Raises:
-            ConfigError: if a file cannot be read, or there is a certificate without a key.
+            ConfigError: if a file cannot be read or used, or there is a certificate without a key.
         """
         if (self.certificate_file is None) != (self.key_file is None):
             raise ConfigError("tls", None, "a certificate needs its key, and a key its certificate")
         ca_file = self.ca_file or os.environ.get("SSL_CERT_FILE") or None
-        return grpc.ssl_channel_credentials(
-            root_certificates=_read("ca_file", ca_file),
-            private_key=_read("key_file", self.key_file),
-            certificate_chain=_read("certificate_file", self.certificate_file),
-        )
+        files = {"authority": ca_file, "certificate": self.certificate_file, "key": self.key_file}
+        try:
+            trusted = None if ca_file is None else read_authority(ca_file)
+            chain = secret = None
+            if self.certificate_file is not None and self.key_file is not None:
+                chain, secret = read_pair(self.certificate_file, self.key_file)
+        except TlsFileError as error:
+            source = "SSL_CERT_FILE" if error.kind == "authority" and not self.ca_file else ""
+            shown = f"'{os.fspath(files[error.kind] or '')}'"
+            raise ConfigError(f"tls.{OPTIONS[error.kind]}", shown, error.reason, source) from None
+        return grpc.ssl_channel_credentials(trusted, secret, chain)
 
 
-def _read(option: str, file: str | os.PathLike[str] | None) -> bytes | None:
-    if file is None:
-        return None
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"tls.{option}", os.fspath(file), (error.strerror or str(error)).lower()) from None
+def check_tls(tls: object) -> None:
+    """Raises TypeError for what does not say how to speak TLS."""
+    if tls is not None and not isinstance(tls, GrpcTls):
+        kind = type(tls).__name__
+        raise TypeError(f"tls must be a GrpcTls, {kind} is not; GrpcTls() trusts those whom SSL_CERT_FILE names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,14 @@ class GrpcAddress:
 
     @classmethod
     def of_host(cls, host: str, port: int, tls: GrpcTls | None = None) -> GrpcAddress:
-        """An address by host and port."""
+        """An address by host and port.
+
+        Raises:
+            ConfigError: if either is none.
+        """
+        check_tls(tls)
+        check_host(host)
+        check_port(port, 1)
         return cls(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls)
 
 

@@ -17,7 +17,7 @@ from lexmesh.transports.grpc_answers import DataResponse, EventResponse, HealthR
 from lexmesh.transports.grpc_channel import DEFAULT_PORT, GrpcAddress, GrpcTls, open_channel
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_exchange import Exchange, Headers, Requests
-from lexmesh.transports.grpc_failure import cut_short, explained, refused
+from lexmesh.transports.grpc_failure import PROBE_SECONDS, cut_short, explained, refused, unanswered
 from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVENTS
 
 Event = StreamEvent | Mapping[str, Any]
@@ -41,6 +41,7 @@ class GrpcClient:
             gateway has its own.
 
     Raises:
+        ConfigError: if the host or the port is none.
         DeniedError: if the policy refuses the headers.
         PolicyError: if the configured policy cannot be loaded.
         ValueError: if the name is none, see `node_names`.
@@ -142,6 +143,7 @@ class GrpcClient:
             What became of it; what the gateway denies has `success` false, and raises nothing.
 
         Raises:
+            ConnectError: if the connection broke before, and none was made in time; nothing was sent.
             DeniedError: if this node's policy refuses it; that needs no connection.
             DisconnectedError: if there is no connection, or it breaks.
             MalformedError: if the fields do not make a message.
@@ -236,7 +238,19 @@ class GrpcClient:
         try:
             return call(message, timeout=seconds, metadata=self._requests.headers, wait_for_ready=self._reconnect)
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise unanswered(self.address.url, what, seconds, self._probe()) from None
             raise explained(self.address.url, what, seconds, error) from None
+
+    def _probe(self) -> grpc.RpcError | None:
+        """Asks for the gateway's health, if there is a connection; how that failed."""
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._open().unary_unary(HEALTH_CHECK)
+        headers = self._requests.headers
+        try:
+            call(encode_health_request(""), timeout=PROBE_SECONDS, metadata=headers, wait_for_ready=False)
+        except grpc.RpcError as error:
+            return error
+        return None
 
 
 class _Source:

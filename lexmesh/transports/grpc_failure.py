@@ -20,12 +20,19 @@ WRITTEN_WHILE_IT_ENDED = "Internal error from Core"
 
 NO_SERVICE = "what answers there is a gRPC server, but no lexmesh gateway; correct the host and port"
 
+PROBE_SECONDS = 0.1
+"""What it may take to learn, after a deadline, whether there is a connection; without one grpc says so at once."""
+
 # What grpc says of a connection that could not be made, and what it means.
 _REASONS = (
     ("Connection refused", "connection refused; is a gateway running there?"),
     ("DNS resolution failed", "no such host"),
     ("Domain name not found", "no such host"),
     ("could not resolve", "no such host"),
+    (
+        "Hostname Verification",
+        "its certificate bears another name; connect to that name, or give server_name",
+    ),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted; ca_file or SSL_CERT_FILE names those that are"),
     ("Handshake", "the TLS handshake failed; does the gateway speak TLS, and does it ask for a certificate?"),
     ("SSL", "the TLS handshake failed; does the gateway speak TLS, and does it ask for a certificate?"),
@@ -50,6 +57,18 @@ def unreachable(url: str, details: str) -> ConnectError:
 def not_in_time(url: str) -> ConnectError:
     """The error for a connection that was not there in time."""
     return ConnectError(url, "no answer in time; is a lexmesh gateway running there?")
+
+
+def unanswered(url: str, what: str, seconds: float, probed: grpc.RpcError | None) -> TransportError:
+    """The error for a call that has waited until its deadline: for an answer, or in vain for a connection.
+
+    Args:
+        url, what, seconds: as for `explained`.
+        probed: how a second call failed that does not wait for a connection; None if it did not.
+    """
+    if probed is not None and probed.code() is grpc.StatusCode.UNAVAILABLE:
+        return unreachable(url, probed.details() or "")
+    return RequestTimeoutError(what, seconds)
 
 
 def explained(url: str, what: str, seconds: float, error: grpc.RpcError) -> Exception:

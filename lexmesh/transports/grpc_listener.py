@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from pathlib import Path
 
 from lexmesh._link import MAX_FRAME_MARGIN
 from lexmesh.config import MeshConfig
@@ -13,12 +12,16 @@ from lexmesh.errors import ConfigError, PortInUseError, TransportError
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_service import SERVICE, GrpcService
 from lexmesh.transports.grpc_standard import StandardServices
+from lexmesh.transports.tls_files import TlsFileError, read_authority, read_pair
 
 KEEPALIVE_ANSWER_MS = 10_000
 """How long a peer may leave a keepalive ping unanswered."""
 
 LEAST_PING_MS = 5_000
 """A client that pings more often is sent away (GOAWAY, ENHANCE_YOUR_CALM)."""
+
+OPTIONS = {"certificate": "grpc_tls_certificate", "key": "grpc_tls_key", "authority": "grpc_tls_client_ca"}
+"""The option that names each of TLS's files."""
 
 METADATA_BYTES = 16 * 1024
 """Of one call; more is RESOURCE_EXHAUSTED."""
@@ -104,7 +107,7 @@ def credentials_of(config: MeshConfig) -> grpc.ServerCredentials | None:
     """The configured certificates; None for no TLS.
 
     Raises:
-        ConfigError: if only half of them is there, or a file cannot be read.
+        ConfigError: if only half of them is there, or a file cannot be read or used.
     """
     certificate, key, ca = config.grpc_tls_certificate, config.grpc_tls_key, config.grpc_tls_client_ca
     if certificate is None and key is None and ca is None:
@@ -112,17 +115,13 @@ def credentials_of(config: MeshConfig) -> grpc.ServerCredentials | None:
     if certificate is None or key is None:
         lacking = "grpc_tls_certificate" if certificate is None else "grpc_tls_key"
         raise ConfigError(lacking, None, "TLS needs both a certificate and its key", config.source_of(lacking))
-    pair = (_read(config, "grpc_tls_key", key), _read(config, "grpc_tls_certificate", certificate))
-    clients = None if ca is None else _read(config, "grpc_tls_client_ca", ca)
-    return grpc.ssl_server_credentials([pair], clients, require_client_auth=clients is not None)
-
-
-def _read(config: MeshConfig, option: str, path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ConfigError(option, f"'{path}'", reason, config.source_of(option)) from None
+        chain, secret = read_pair(certificate, key)
+        clients = None if ca is None else read_authority(ca)
+    except TlsFileError as error:
+        option = OPTIONS[error.kind]
+        raise ConfigError(option, f"'{getattr(config, option)}'", error.reason, config.source_of(option)) from None
+    return grpc.ssl_server_credentials([(secret, chain)], clients, require_client_auth=clients is not None)
 
 
 def _check_address(host: str, port: int) -> None:

@@ -16,6 +16,7 @@ from lexmesh.nsr import NsrPolicy
 from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import StreamPipeline, check_handler
 from lexmesh.store.configured_audit import audit_file_of, start_audit
+from lexmesh.transports.arguments import check_port
 from lexmesh.transports.grpc_listener import GrpcListener
 from lexmesh.transports.grpc_service import GrpcService, now_ms
 from lexmesh.transports.own_thread import OwnThread
@@ -23,6 +24,8 @@ from lexmesh.transports.policy_reload import PolicyReloader
 from lexmesh.transports.runner import HandlerRunner
 
 DEFAULT_PORT = 50051
+
+ALREADY = "the server has been started already; stop it first, or wait for it with wait_for_termination() or serve()"
 
 DRAIN_SHARE = 0.75
 """What links, then calls, then handlers may take of what is left of a stop's time."""
@@ -47,6 +50,7 @@ class GrpcServer:
             and has the policy and the audit file.
 
     Raises:
+        ConfigError: if the port is none.
         ValueError: if the name is none, see `node_names`.
         PolicyError: if the configured policy cannot be loaded.
     """
@@ -65,7 +69,7 @@ class GrpcServer:
         self.node_id = check_node_id(node_id or self.config.node_id)
         self.host = self.config.host if host is None else host
         configured = DEFAULT_PORT if self.config.grpc_port is None else self.config.grpc_port
-        self.port = configured if port is None else port
+        self.port = check_port(configured if port is None else port)
         self._is_guest = pipeline is not None
         policy_file = self.config.policy_file if policy is None else None
         self._started_ms = now_ms()
@@ -127,8 +131,11 @@ class GrpcServer:
         Raises:
             ConfigError: if the audit file cannot be written, or a certificate cannot be read.
             PortInUseError: if another process has the port.
+            RuntimeError: if the server has been started already.
             TransportError: if the address cannot be listened on.
         """
+        if self._listener is not None:
+            raise RuntimeError(ALREADY)
         if not self._is_guest:
             self.pipeline.core.thread = threading.get_ident()
             self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
@@ -139,6 +146,7 @@ class GrpcServer:
         try:
             await self._listener.start()
         except BaseException:
+            self._listener = None
             if self._audit_file is not None:
                 await self._audit_file.stop(0)
             raise
@@ -199,8 +207,11 @@ class GrpcServer:
 
         Raises:
             ConfigError, PortInUseError, TransportError: as for `open`.
-            RuntimeError: in a coroutine, where `async with server` is what does not block.
+            RuntimeError: if the server has been started already; in a coroutine, where `async with server` is what
+                does not block.
         """
+        if self._listener is not None or (self._thread is not None and self._thread.is_running):
+            raise RuntimeError(ALREADY)
         self._thread = OwnThread(self.open, self.close, self.reload_policy)
         self._thread.start()
 

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 
 from lexmesh.transports.connector import FINAL_CODES, Connector, Dialler
-from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, open_aio_channel
+from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, check_tls, open_aio_channel
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_failure import not_in_time, quoted, refused
 from lexmesh.transports.grpc_methods import LINK
@@ -28,6 +28,7 @@ class LinkConnector(Connector[LinkSession]):
 
     def __init__(self, client: Dialler, url: str, reconnect: bool, tls: GrpcTls | None = None) -> None:
         super().__init__(client, url, reconnect)
+        check_tls(tls)
         self._tls = tls
         self._token = ""
         self._carrying: asyncio.Task[None] | None = None

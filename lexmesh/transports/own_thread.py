@@ -62,6 +62,11 @@ class OwnThread:
         else:
             raise RuntimeError("start() blocks; in a coroutine write `async with server`, or await server.serve()")
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server runs, starts or ends."""
+        return self._thread.is_alive()
+
     def stop(self, grace: float) -> None:
         """Ends the server within `grace` seconds; waits for that, unless it is one of its own handlers that asks."""
         if not self._thread.is_alive():
