@@ -93,6 +93,16 @@ class BuildAll(build_ext):
 
 setup(
     cmdclass={"build_ext": BuildAll},
-    packages=["lexmesh", "lexmesh.cli", "lexmesh.nsr", "lexmesh.store", "lexmesh.testing", "lexmesh.transports"],
+    packages=[
+        "lexmesh",
+        "lexmesh.cli",
+        "lexmesh.mesh",
+        "lexmesh.mesh.registry",
+        "lexmesh.mesh.state",
+        "lexmesh.nsr",
+        "lexmesh.store",
+        "lexmesh.testing",
+        "lexmesh.transports",
+    ],
     ext_modules=compiled(),
 )

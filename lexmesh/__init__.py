@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         TransportError,
     )
     from lexmesh.events import DataType, EventType
+    from lexmesh.mesh.clock import FrequencySync
+    from lexmesh.mesh.mesh_registry import MeshRegistry
+    from lexmesh.mesh.synchronizer import StateSynchronizer
     from lexmesh.nsr import NsrPolicy, Verdict
     from lexmesh.pipeline import LexAmorisComputePipeline, Outcome, StreamPipeline
     from lexmesh.transports.grpc import AsyncGrpcClient, GrpcClient, GrpcLink, GrpcServer, GrpcTls, LinkClient
@@ -58,6 +61,9 @@ _HOMES = {
         "TransportError",
     ),
     "lexmesh.events": ("DataType", "EventType"),
+    "lexmesh.mesh.clock": ("FrequencySync",),
+    "lexmesh.mesh.mesh_registry": ("MeshRegistry",),
+    "lexmesh.mesh.synchronizer": ("StateSynchronizer",),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
     "lexmesh.pipeline": ("LexAmorisComputePipeline", "Outcome", "StreamPipeline"),
     "lexmesh.transports.grpc": ("AsyncGrpcClient", "GrpcClient", "GrpcLink", "GrpcServer", "GrpcTls", "LinkClient"),
@@ -73,6 +79,7 @@ __all__ = [
     "DeniedError",
     "DisconnectedError",
     "EventType",
+    "FrequencySync",
     "GrpcClient",
     "GrpcLink",
     "GrpcServer",
@@ -83,6 +90,7 @@ __all__ = [
     "LinkClient",
     "MalformedError",
     "MeshConfig",
+    "MeshRegistry",
     "NotConnectedError",
     "NsrPolicy",
     "Outcome",
@@ -90,6 +98,7 @@ __all__ = [
     "PolicyError",
     "PortInUseError",
     "RequestTimeoutError",
+    "StateSynchronizer",
     "StreamData",
     "StreamEvent",
     "StreamPipeline",

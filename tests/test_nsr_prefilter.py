@@ -268,6 +268,20 @@ def test_a_word_split_over_strings_is_found_everywhere(shape: str) -> None:
             assert [refused(one, payload) for one in SCANNERS] == [True] * 3, payload
 
 
+@pytest.mark.parametrize("behind", [0, 5_000, 20_000])
+def test_a_split_word_is_found_behind_any_stretch_without_quotes(behind: int) -> None:
+    for before in [*range(3_960, 4_290), *range(12_200, 12_360)]:
+        pads = [(CALM * 600)[:size] for size in (before, behind)]
+        payload = '["{}","ha","rm","{}"]'.format(*pads).encode()
+        assert [refused(one, payload) for one in SCANNERS] == [True] * 3, (before, behind)
+
+
+def test_an_equals_sign_is_noticed_everywhere() -> None:
+    for before in [*range(130), *range(4_090, 4_290)]:
+        text = (CALM * 120)[:before].encode() + b"=" + CALM.encode() * 120
+        assert all(one.trips_of(text) and one.trips_of(text[: before + 1]) for one in FILTERS), before
+
+
 def test_a_word_split_over_a_key_and_its_value_is_found_in_metadata() -> None:
     for left, right in splits():
         raw = json_line("sensor_reading", {"unit": "celsius", left: right})

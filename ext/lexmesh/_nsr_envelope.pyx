@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from lexmesh._envelope cimport JSON_VALUE, OPAQUE_BYTES, PLAIN_TEXT
 from lexmesh._nsr_codes cimport code_kinds
-from lexmesh._nsr_filter cimport LM_TRIP_CODES, LM_TRIP_ESCAPE, LM_TRIP_HIGH
+from lexmesh._nsr_filter cimport LM_TRIP_CODES, LM_TRIP_ESCAPE, LM_TRIP_HIGH, lm_stretch
 from lexmesh._nsr_fold cimport SEPARATOR, fold
 from lexmesh._nsr_json cimport is_json_like
 from lexmesh._nsr_message cimport is_free_text
@@ -137,6 +137,7 @@ cdef class EnvelopeScanner(MessageFilter):
     cdef bint payload_is_clean(self, Envelope* env, bint words, bint in_strings) noexcept nogil:
         """Whether the prefilter proves that the payload holds nothing; `in_strings` is that of MessageFilter.is_clean."""
         cdef bint is_json = env.payload_kind == JSON_VALUE
+        cdef lm_stretch unquoted
         cdef int trips
         self.phase = IN_INSTRUCTION if words else IN_TELEMETRY
         if env.payload.len == 0:
@@ -145,13 +146,13 @@ cdef class EnvelopeScanner(MessageFilter):
             return False
         if env.payload_kind == OPAQUE_BYTES and not words:
             return True
-        trips = self.trips(env.payload, in_strings)
+        trips = self.trips(env.payload, in_strings, &unquoted)
         if trips & LM_TRIP_CODES and not (words and code_kinds(env.payload)):
             trips &= ~<int>LM_TRIP_CODES
         if not is_json:
             return trips == 0 and not is_json_like(env.payload)
         self.joinable = words and (trips & (LM_TRIP_HIGH | LM_TRIP_ESCAPE) != 0
-                                   or self.instruction_filter.may_join_in_json(env.payload))
+                                   or self.instruction_filter.may_join_in_json(env.payload, unquoted))
         return trips == 0 and not self.joinable
 
     cdef void require(self, Envelope* env, uint64_t active) noexcept nogil:

@@ -5,8 +5,26 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from lexmesh._span cimport Span
 
+cdef extern from "nsr_joins.h" nogil:
+    ctypedef struct lm_splits:
+        uint64_t across[256][2]
+        uint64_t before[128][2]
+        uint64_t after[128][2]
+        uint8_t odd[256]
+    ctypedef struct lm_stretch:
+        pass
+    lm_stretch lm_nowhere() noexcept
+    void lm_set_pair(uint64_t (*pairs)[2], int a, int b) noexcept
+    void lm_start_splits(lm_splits*) noexcept
+    bint lm_is_plain_pair(const lm_splits*, const uint8_t*, size_t, const uint8_t*, size_t) noexcept
+    bint lm_may_join(const lm_splits*, const uint8_t*, size_t, const uint8_t*, size_t) noexcept
+    bint lm_may_join_in_json(const lm_splits*, const uint8_t*, size_t, lm_stretch) noexcept
+
 cdef extern from "nsr_prefilter.h" nogil:
     enum:
+        LM_WORD_BUCKETS
+        LM_EQUALS_BUCKET
+        LM_QUOTE_BUCKET
         LM_TRIP_WORD
         LM_TRIP_HIGH
         LM_TRIP_ESCAPE
@@ -23,23 +41,11 @@ cdef extern from "nsr_prefilter.h" nogil:
         lm_trigrams trigrams
         int spaced
     ctypedef struct lm_prefilter:
-        int (*run)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t) noexcept nogil
+        int (*run)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t, lm_stretch*) noexcept nogil
         int (*run_short)(const lm_prefilter_tables*, const uint8_t*, size_t, size_t, size_t) noexcept nogil
     lm_prefilter lm_choose_prefilter(int most) noexcept
     enum:
         LM_SHORT
-
-cdef extern from "nsr_joins.h" nogil:
-    ctypedef struct lm_splits:
-        uint64_t across[256][2]
-        uint64_t before[128][2]
-        uint64_t after[128][2]
-        uint8_t odd[256]
-    void lm_set_pair(uint64_t (*pairs)[2], int a, int b) noexcept
-    void lm_start_splits(lm_splits*) noexcept
-    bint lm_is_plain_pair(const lm_splits*, const uint8_t*, size_t, const uint8_t*, size_t) noexcept
-    bint lm_may_join(const lm_splits*, const uint8_t*, size_t, const uint8_t*, size_t) noexcept
-    bint lm_may_join_in_json(const lm_splits*, const uint8_t*, size_t) noexcept
 
 
 cdef enum:
@@ -53,7 +59,7 @@ cdef class Prefilter:
     cdef lm_prefilter chosen
     cdef bint never                 # there are no patterns: nothing can be found
 
-    cdef int trips(self, Span text, bint is_json) noexcept nogil
+    cdef int trips(self, Span text, bint is_json, lm_stretch* unquoted) noexcept nogil
     cdef inline int short_trips(self, Span text, Py_ssize_t json_from, Py_ssize_t codes_to) noexcept nogil:
         """As trips, for a text of less than 64 * LM_SHORT bytes with PADDING zeros after it, raw JSON from `json_from` on.
 
@@ -64,7 +70,7 @@ cdef class Prefilter:
         return self.chosen.run_short(&self.tables, text.ptr, <size_t>text.len, <size_t>json_from, <size_t>codes_to)
 
     cdef bint may_join(self, Span left, Span right) noexcept nogil
-    cdef bint may_join_in_json(self, Span text) noexcept nogil
+    cdef bint may_join_in_json(self, Span text, lm_stretch unquoted) noexcept nogil
     cdef _add_trigram(self, list sets, int bucket)
     cdef _add_splits(self, list patterns)
     cdef _add_across(self, last, first)

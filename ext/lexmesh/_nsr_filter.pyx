@@ -8,7 +8,7 @@ from lexmesh._nsr_fold cimport SEPARATOR, SPACE, SYMBOLIC, Symbols, fold, free_s
 from lexmesh._span cimport span
 
 cdef enum:
-    BUCKETS = 8
+    BUCKETS = 6             # of trigrams; LM_WORD_BUCKETS
     MIN_SPACED = 3          # of _nsr_fold: fewer letters set apart are not taken for a word
 
 MANY = 300              # patterns with which the buckets are full anyway; choosing well takes time in their square
@@ -129,16 +129,18 @@ cdef class Prefilter:
         self.tables.spaced = min([min(length, <int>LM_MAX_SPACED) for length in lengths if length >= MIN_SPACED], default=LM_MAX_SPACED + 1)
         for number, letters in enumerate(covering(patterns)):
             let_others_run()
-            self._add_trigram([READINGS[letter] for letter in letters], number % BUCKETS)
+            self._add_trigram([READINGS[letter] for letter in letters], 1 << number % BUCKETS)
+        self._add_trigram([b"="], LM_EQUALS_BUCKET)
+        self._add_trigram([b'"'], LM_QUOTE_BUCKET)
         self._add_splits(joined)
 
     cdef _add_trigram(self, list sets, int bucket):
-        """Letters are the last of three: what no pattern has in front of them may be anything, the text's edge too."""
+        """Characters are the last of three: what no pattern has in front of them may be anything, the text's edge too."""
         cdef int place
         for place, members in enumerate([ANY] * (3 - len(sets)) + sets):
             for byte in members:
-                self.tables.trigrams.low[place][<int>byte & 15] |= <uint8_t>(1 << bucket)
-                self.tables.trigrams.high[place][<int>byte >> 4] |= <uint8_t>(1 << bucket)
+                self.tables.trigrams.low[place][<int>byte & 15] |= <uint8_t>bucket
+                self.tables.trigrams.high[place][<int>byte >> 4] |= <uint8_t>bucket
 
     cdef _add_splits(self, list patterns):
         """Notes the characters around each place where a pattern may be split; separators may stand in rows.
@@ -186,27 +188,30 @@ cdef class Prefilter:
             for b in after | NOT_ALNUM if a in NOT_ALNUM else after:
                 lm_set_pair(self.splits.after, a, b)
 
-    cdef int trips(self, Span text, bint is_json) noexcept nogil:
+    cdef int trips(self, Span text, bint is_json, lm_stretch* unquoted) noexcept nogil:
         """The stages that might find something in a text (LM_TRIP_ bits); 0 proves that none can.
 
-        `is_json`: the text is a JSON value, and strings of it are looked at together.
+        `is_json`: the text is a JSON value, and strings of it are looked at together. `unquoted`, unless NULL: gets the
+        longest stretch that is known to hold no quotes; without meaning if LM_TRIP_HIGH is among the trips.
         """
         if self.never:
+            if unquoted != NULL:
+                unquoted[0] = lm_nowhere()
             return 0
-        return self.chosen.run(&self.tables, text.ptr, <size_t>text.len, 0 if is_json else <size_t>text.len)
+        return self.chosen.run(&self.tables, text.ptr, <size_t>text.len, 0 if is_json else <size_t>text.len, unquoted)
 
     cdef bint may_join(self, Span left, Span right) noexcept nogil:
         """Whether a marker might be split over two strings."""
         return left.len > 0 and right.len > 0 and lm_may_join(
             &self.splits, left.ptr, <size_t>left.len, right.ptr, <size_t>right.len)
 
-    cdef bint may_join_in_json(self, Span text) noexcept nogil:
+    cdef bint may_join_in_json(self, Span text, lm_stretch unquoted) noexcept nogil:
         """Whether one might be split over neighbouring strings of a JSON text without backslashes."""
-        return lm_may_join_in_json(&self.splits, text.ptr, <size_t>text.len)
+        return lm_may_join_in_json(&self.splits, text.ptr, <size_t>text.len, unquoted)
 
     def trips_of(self, bytes text not None, bint is_json=False):
         """The stages that might find something in `text`, for tests."""
-        return self.trips(span(<const uint8_t*><const char*>text, len(text)), is_json)
+        return self.trips(span(<const uint8_t*><const char*>text, len(text)), is_json, NULL)
 
     def may_be_split(self, bytes left not None, bytes right not None):
         """Whether a marker might be split over two texts, for tests."""

@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 from lexmesh._buffer cimport release, reserve
 from lexmesh._envelope cimport JSON_VALUE, Envelope, Pair, PayloadKind
 from lexmesh._nsr_codes cimport code_kinds
-from lexmesh._nsr_filter cimport LM_TRIP_CODES, PADDING, Prefilter, lm_is_plain_pair
+from lexmesh._nsr_filter cimport LM_TRIP_CODES, PADDING, Prefilter, lm_is_plain_pair, lm_nowhere
 from lexmesh._nsr_json cimport is_json_like
 from lexmesh._nsr_wide cimport wide_forms
 from lexmesh._span cimport Span, span
@@ -97,7 +97,7 @@ cdef class MessageFilter(PayloadScanner):
         `json_from`: where a payload begins of which each string is searched by itself. `codes_to`: where what may hold characters by their numbers ends.
         """
         cdef Span line = span(self.line.ptr, length)
-        cdef int trips = filter.short_trips(line, json_from, codes_to) if length < SHORT else filter.trips(line, False)
+        cdef int trips = filter.short_trips(line, json_from, codes_to) if length < SHORT else filter.trips(line, False, NULL)
         return trips == 0 or (trips == <int>LM_TRIP_CODES and not code_kinds(span(line.ptr, codes_to)))
 
     @cython.final
@@ -105,7 +105,7 @@ cdef class MessageFilter(PayloadScanner):
         """Whether a payload without trips may still hold something: parts that make a word together, JSON in text."""
         if kind != JSON_VALUE:
             return is_json_like(payload) or wide_forms(payload) != 0
-        return words and self.instruction_filter.may_join_in_json(payload)
+        return words and self.instruction_filter.may_join_in_json(payload, lm_nowhere())
 
 
 cdef inline Py_ssize_t room_beside(const Envelope* env) noexcept nogil:

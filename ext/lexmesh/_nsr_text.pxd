@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from lexmesh._buffer cimport Buffer
 from lexmesh._nsr_blob cimport Alphabet
-from lexmesh._nsr_filter cimport Prefilter
+from lexmesh._nsr_filter cimport Prefilter, lm_stretch
 from lexmesh._nsr_fold cimport Symbols
 from lexmesh._nsr_json cimport Token
 from lexmesh._nsr_memo cimport Key, Memo
@@ -50,7 +50,7 @@ cdef class TextScanner(WordScanner):
     cdef int reached                        # the deepest level of the decodings of the text being searched
 
     cdef bint key_found(self, uint64_t rules, Span rest, int level) noexcept nogil
-    cdef int trips(self, Span text, bint is_json) noexcept nogil
+    cdef int trips(self, Span text, bint is_json, lm_stretch* unquoted) noexcept nogil
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil
     @cython.final
     cdef inline uint64_t begin_part(self) noexcept nogil:

@@ -71,15 +71,15 @@ cdef class TextScanner(WordScanner):
         """Called with the rules that a key of inner JSON belongs to; `rest` is what follows its colon. False: no memory."""
         return True
 
-    cdef int trips(self, Span text, bint is_json) noexcept nogil:
+    cdef int trips(self, Span text, bint is_json, lm_stretch* unquoted) noexcept nogil:
         """What the prefilter of this phase says of a text."""
         if self.phase == IN_METADATA:
-            return self.metadata_filter.trips(text, is_json)
+            return self.metadata_filter.trips(text, is_json, unquoted)
         if self.phase == IN_INSTRUCTION:
-            return self.instruction_filter.trips(text, is_json)
+            return self.instruction_filter.trips(text, is_json, unquoted)
         if self.phase == IN_NAMES:
-            return self.name_filter.trips(text, is_json)
-        return self.telemetry_filter.trips(text, is_json)
+            return self.name_filter.trips(text, is_json, unquoted)
+        return self.telemetry_filter.trips(text, is_json, unquoted)
 
     cdef bint text(self, Span text, const Want* want, int level) noexcept nogil:
         """Searches a text and all that it decodes to. False: no memory, or too much work."""
@@ -93,7 +93,7 @@ cdef class TextScanner(WordScanner):
         if level == 0:
             self.begin_part()
         # The prefilter knows no values.
-        trips = <int>LM_TRIP_ALL if want.values else self.trips(text, False)
+        trips = <int>LM_TRIP_ALL if want.values else self.trips(text, False, NULL)
         if trips & (LM_TRIP_WORD | LM_TRIP_HIGH | LM_TRIP_SPACED) and not self.match(text, want, &seen):
             return False
         if seen & (SEEN_TAG | SEEN_OVERRIDE) and not self.variants(text, want, seen, level):
@@ -190,7 +190,7 @@ cdef class TextScanner(WordScanner):
             return False
         ascii = span(out.ptr, out.len)
         return not changed or (
-            self.decodings(ascii, <int>LM_TRIP_ALL if want.values else self.trips(ascii, False), want, level)
+            self.decodings(ascii, <int>LM_TRIP_ALL if want.values else self.trips(ascii, False, NULL), want, level)
             and self.inner_json(ascii, want, level))
 
     cdef bint unescaped(self, Span text, const Want* want, int level) noexcept nogil:

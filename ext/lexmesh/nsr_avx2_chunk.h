@@ -28,8 +28,8 @@ LM_AVX2 void lm_avx2_fill(const lm_avx2_state *s, const uint8_t *ptr, uint8_t *k
     _mm256_store_si256((__m256i *)(buckets + 2 * LM_ROW), lm_both(s->low[2], s->high[2], bytes, top));
 }
 
-/* Where a trigram ends. */
-LM_AVX2 __m256i lm_avx2_trigrams(const uint8_t *buckets) {
+/* The buckets of which a trigram ends at each byte. */
+LM_AVX2 __m256i lm_avx2_found(const uint8_t *buckets) {
     __m256i found = _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(buckets - 2)),
                                      _mm256_loadu_si256((const __m256i *)(buckets + LM_ROW - 1)));
     return _mm256_and_si256(found, _mm256_load_si256((const __m256i *)(buckets + 2 * LM_ROW)));
@@ -50,12 +50,9 @@ LM_AVX2 void lm_avx2_search_block(lm_avx2_seen *seen, const uint8_t *ptr, const 
                                   lm_avx2_space *space, size_t i) {
     __m256i low = _mm256_loadu_si256((const __m256i *)ptr), high = _mm256_loadu_si256((const __m256i *)(ptr + 32));
     __m256i kind = _mm256_load_si256((const __m256i *)kinds), kind2 = _mm256_load_si256((const __m256i *)(kinds + 32));
-    __m256i equal = _mm256_set1_epi8('=');
-    __m256i trigrams = _mm256_or_si256(lm_avx2_trigrams(buckets), lm_avx2_trigrams(buckets + 32));
-    __m256i equals = _mm256_or_si256(_mm256_cmpeq_epi8(low, equal), _mm256_cmpeq_epi8(high, equal));
-    seen->trigrams = _mm256_or_si256(seen->trigrams, trigrams);
+    __m256i found = _mm256_or_si256(lm_avx2_found(buckets), lm_avx2_found(buckets + 32));
+    seen->found = _mm256_or_si256(seen->found, found);
     seen->highs = _mm256_or_si256(seen->highs, _mm256_or_si256(low, high));
-    seen->equals = _mm256_or_si256(seen->equals, equals);
     seen->kinds = _mm256_or_si256(seen->kinds, _mm256_or_si256(kind, kind2));
     seen->hex_rows = _mm256_max_epu32(seen->hex_rows, _mm256_max_epu32(lm_hex_digits(kind), lm_hex_digits(kind2)));
     space->alnum[4 + i] = lm_avx2_mask_of(kind, kind2, LM_IS_ALNUM);
@@ -155,16 +152,15 @@ lm_avx2_chunk_of(lm_job *job, const lm_trigrams *tables, lm_avx2_seen *seen, con
 LM_AVX2 void lm_avx2_chunk(lm_job *job, const lm_trigrams *tables, lm_avx2_state *s, const uint8_t *ptr, uint8_t *kinds,
                            size_t base, lm_letters *before, lm_numbers *numbers) {
     lm_numbers near = *numbers;
-    lm_avx2_seen seen = {s->first, s->second, s->kinds, s->highs, s->trigrams, s->hex_rows, s->equals};
+    lm_avx2_seen seen = {s->first, s->second, s->kinds, s->highs, s->found, s->hex_rows};
     lm_letters letters = *before;
     lm_avx2_chunk_of(job, tables, &seen, ptr, kinds, base, &letters, &near);
     s->first = seen.first;
     s->second = seen.second;
     s->kinds = seen.kinds;
     s->highs = seen.highs;
-    s->trigrams = seen.trigrams;
+    s->found = seen.found;
     s->hex_rows = seen.hex_rows;
-    s->equals = seen.equals;
     *before = letters;
     *numbers = near;
 }

@@ -36,15 +36,12 @@ LM_AVX2 void lm_avx2_look_up(const lm_trigrams *t, const uint8_t *text, size_t s
     _mm256_store_si256((__m256i *)(kinds + size), _mm256_setzero_si256());
 }
 
-LM_AVX2 void lm_avx2_search(const uint8_t *text, size_t size, const uint8_t *kinds, const lm_avx2_buckets *of,
-                            lm_avx2_seen *seen) {
+LM_AVX2 void lm_avx2_search(size_t size, const uint8_t *kinds, const lm_avx2_buckets *of, lm_avx2_seen *seen) {
     for (size_t at = 0; at < size; at += 32) {
-        __m256i bytes = _mm256_loadu_si256((const __m256i *)(text + at));
         __m256i found = _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(of->bucket[0] + 30 + at)),
                                          _mm256_loadu_si256((const __m256i *)(of->bucket[1] + 31 + at)));
         found = _mm256_and_si256(found, _mm256_load_si256((const __m256i *)(of->bucket[2] + 32 + at)));
-        seen->trigrams = _mm256_or_si256(seen->trigrams, found);
-        seen->equals = _mm256_or_si256(seen->equals, _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('=')));
+        seen->found = _mm256_or_si256(seen->found, found);
         __m256i digits = lm_hex_digits(_mm256_load_si256((const __m256i *)(kinds + at)));
         seen->hex_rows = _mm256_max_epu32(seen->hex_rows, digits);
     }
@@ -67,18 +64,19 @@ LM_AVX2 void lm_avx2_lone_letters_of(lm_job *job, const uint8_t *kinds, size_t s
 LM_AVX2 lm_seen lm_avx2_short_blocks(lm_job *job, const lm_trigrams *t, const uint8_t *text, uint8_t *kinds, size_t length) {
     __m256i zero = _mm256_setzero_si256(), rare = _mm256_set1_epi8(LM_SIGNS | LM_CAPITALS);
     lm_avx2_buckets buckets;
-    lm_avx2_seen found = {zero, zero, zero, zero, zero, zero, zero};
+    lm_avx2_seen found = {zero, zero, zero, zero, zero, zero};
     size_t size = 32 * (length / 32 + 1);
     lm_avx2_look_up(t, text, size, kinds, &buckets, &found);
     lm_avx2_lone_letters_of(job, kinds, size);
-    lm_avx2_search(text, size, kinds, &buckets, &found);
+    lm_avx2_search(size, kinds, &buckets, &found);
     lm_seen seen;
     seen.kinds = _mm256_movemask_epi8(found.kinds) ? LM_DIGIT : 0;
     if (!_mm256_testz_si256(found.kinds, rare)) seen.kinds = lm_avx2_all_bits(found.kinds);
     seen.high = _mm256_movemask_epi8(found.highs) != 0;
-    seen.trigram = !_mm256_testz_si256(found.trigrams, found.trigrams);
+    seen.trigram = lm_has_bucket(found.found, LM_WORD_BUCKETS);
+    seen.equals = lm_has_bucket(found.found, LM_EQUALS_BUCKET);
+    seen.quote = lm_has_bucket(found.found, LM_QUOTE_BUCKET);
     seen.hex_row = lm_has_hex_row(found.hex_rows);
-    seen.equals = !_mm256_testz_si256(found.equals, found.equals);
     return seen;
 }
 

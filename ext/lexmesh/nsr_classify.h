@@ -21,10 +21,13 @@
 #define LM_X86_DISPATCH 1
 #endif
 
-/* Buckets of trigrams by place and nibble. */
+/* Buckets of trigrams by place and nibble. Two characters have a bucket each, behind any two of ASCII: so they are found
+ * at no cost, but for those behind a byte above 0x7F. */
 typedef struct {
     uint8_t low[3][16], high[3][16];
 } lm_trigrams;
+
+enum { LM_WORD_BUCKETS = 0x3F, LM_EQUALS_BUCKET = 0x40, LM_QUOTE_BUCKET = 0x80 };
 
 /* A byte's class. The greater bits first, so that a saturating addition tells digits, hex digits, letters and digits
  * and whatever can pass for a letter apart from the rest. */
@@ -46,7 +49,8 @@ enum { LM_IS_DIGIT = 0, LM_IS_HEX = 0x40, LM_IS_ALNUM = 0x70, LM_IS_LETTERLIKE =
 
 /* What was seen in some blocks. */
 typedef struct {
-    int kinds, high, trigram, equals;
+    int kinds, high, trigram;
+    int equals, quote; /* but for those behind a byte above 0x7F */
     int hex_row; /* four hex digits at an address of the block that is a multiple of four: any eight in a row have them */
 } lm_seen;
 
@@ -58,11 +62,19 @@ typedef struct {
 static const uint8_t lm_class_low[16] = {LM_CLASS_LOW};
 static const uint8_t lm_class_high[16] = {LM_CLASS_HIGH};
 
+/* The bits that any of eight bytes has. */
+static inline int lm_all_bits(uint64_t bytes) {
+    bytes |= bytes >> 32;
+    bytes |= bytes >> 16;
+    return (int)((bytes | bytes >> 8) & 0xFF);
+}
+
 static inline uint8_t lm_class_of(uint8_t c) { return lm_class_low[c & 15] & lm_class_high[c >> 4]; }
 
 typedef struct {
     const lm_trigrams *tables;
     lm_seen seen;
+    uint8_t found;
     uint8_t first, second, first_before; /* buckets at the byte before, and at the one before that */
 } lm_scalar_state;
 
@@ -84,8 +96,7 @@ static inline void lm_scalar_classify(lm_scalar_state *s, const uint8_t *ptr, ui
         kinds[i] = lm_class_of(c);
         s->seen.kinds |= kinds[i];
         s->seen.high |= c & 0x80;
-        s->seen.equals |= c == '=';
-        s->seen.trigram |= s->first_before & s->second & lm_bucket(s->tables, 2, c);
+        s->found |= s->first_before & s->second & lm_bucket(s->tables, 2, c);
         s->first_before = s->first;
         s->first = lm_bucket(s->tables, 0, c);
         s->second = lm_bucket(s->tables, 1, c);
@@ -105,6 +116,10 @@ static inline uint64_t lm_scalar_mask(const uint8_t *kinds, int bits, int add) {
 
 static inline lm_seen lm_scalar_end(lm_scalar_state *s) {
     lm_seen seen = s->seen;
+    seen.trigram = s->found & LM_WORD_BUCKETS;
+    seen.equals = s->found & LM_EQUALS_BUCKET;
+    seen.quote = s->found & LM_QUOTE_BUCKET;
+    s->found = 0;
     memset(&s->seen, 0, sizeof s->seen);
     return seen;
 }
@@ -116,12 +131,12 @@ static inline lm_seen lm_scalar_end(lm_scalar_state *s) {
 typedef struct {
     __m256i low[3], high[3], class_low, class_high;
     __m256i first, second; /* buckets of the 32 bytes before */
-    __m256i kinds, highs, trigrams, hex_rows, equals;
+    __m256i kinds, highs, found, hex_rows;
 } lm_avx2_state;
 
 /* What of it changes. */
 typedef struct {
-    __m256i first, second, kinds, highs, trigrams, hex_rows, equals;
+    __m256i first, second, kinds, highs, found, hex_rows;
 } lm_avx2_seen;
 
 LM_AVX2 __m256i lm_twice(const uint8_t *table) {
@@ -143,7 +158,7 @@ LM_AVX2 void lm_avx2_begin(const lm_trigrams *t, lm_avx2_state *s) {
     s->class_high = lm_twice(lm_class_high);
     s->first = lm_both(s->low[0], s->high[0], zero, zero);
     s->second = lm_both(s->low[1], s->high[1], zero, zero);
-    s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = zero;
+    s->kinds = s->highs = s->found = s->hex_rows = zero;
 }
 
 /* Bit 7 of each byte that is a hex digit. Of four in a row the greatest value is that of four hex digits. */
@@ -165,9 +180,8 @@ LM_AVX2 void lm_avx2_half(lm_avx2_state *s, const uint8_t *ptr, uint8_t *to) {
     __m256i one_before = _mm256_alignr_epi8(second, _mm256_permute2x128_si256(s->second, second, 0x21), 15);
     s->first = first;
     s->second = second;
-    s->trigrams = _mm256_or_si256(s->trigrams, _mm256_and_si256(_mm256_and_si256(two_before, one_before), third));
+    s->found = _mm256_or_si256(s->found, _mm256_and_si256(_mm256_and_si256(two_before, one_before), third));
     s->highs = _mm256_or_si256(s->highs, bytes);
-    s->equals = _mm256_or_si256(s->equals, _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('=')));
     s->kinds = _mm256_or_si256(s->kinds, kinds);
     s->hex_rows = _mm256_max_epu32(s->hex_rows, lm_hex_digits(kinds));
     _mm256_store_si256((__m256i *)to, kinds);
@@ -204,20 +218,20 @@ LM_AVX2 uint64_t lm_avx2_stops(const uint8_t *ptr) {
 
 LM_AVX2 int lm_avx2_all_bits(__m256i kinds) {
     __m128i half = _mm_or_si128(_mm256_castsi256_si128(kinds), _mm256_extracti128_si256(kinds, 1));
-    uint64_t bits = (uint64_t)_mm_cvtsi128_si64(_mm_or_si128(half, _mm_unpackhi_epi64(half, half)));
-    bits |= bits >> 32;
-    bits |= bits >> 16;
-    return (int)((bits | bits >> 8) & 0xFF);
+    return lm_all_bits((uint64_t)_mm_cvtsi128_si64(_mm_or_si128(half, _mm_unpackhi_epi64(half, half))));
 }
+
+LM_AVX2 int lm_has_bucket(__m256i found, int buckets) { return !_mm256_testz_si256(found, _mm256_set1_epi8((char)buckets)); }
 
 LM_AVX2 lm_seen lm_avx2_end(lm_avx2_state *s) {
     lm_seen seen;
     seen.kinds = lm_avx2_all_bits(s->kinds);
     seen.high = _mm256_movemask_epi8(s->highs) != 0;
-    seen.trigram = !_mm256_testz_si256(s->trigrams, s->trigrams);
+    seen.trigram = lm_has_bucket(s->found, LM_WORD_BUCKETS);
+    seen.equals = lm_has_bucket(s->found, LM_EQUALS_BUCKET);
+    seen.quote = lm_has_bucket(s->found, LM_QUOTE_BUCKET);
     seen.hex_row = lm_has_hex_row(s->hex_rows);
-    seen.equals = !_mm256_testz_si256(s->equals, s->equals);
-    s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = _mm256_setzero_si256();
+    s->kinds = s->highs = s->found = s->hex_rows = _mm256_setzero_si256();
     return seen;
 }
 
@@ -226,7 +240,7 @@ LM_AVX2 lm_seen lm_avx2_end(lm_avx2_state *s) {
 typedef struct {
     __m128i low[3], high[3], class_low, class_high;
     __m128i first, second; /* buckets of the 16 bytes before */
-    __m128i kinds, highs, trigrams, hex_rows, equals;
+    __m128i kinds, highs, found, hex_rows;
 } lm_ssse3_state;
 
 LM_SSSE3 __m128i lm_both128(__m128i low, __m128i high, __m128i bytes, __m128i top) {
@@ -243,7 +257,7 @@ LM_SSSE3 void lm_ssse3_begin(const lm_trigrams *t, lm_ssse3_state *s) {
     s->class_high = _mm_loadu_si128((const __m128i *)lm_class_high);
     s->first = lm_both128(s->low[0], s->high[0], zero, zero);
     s->second = lm_both128(s->low[1], s->high[1], zero, zero);
-    s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = zero;
+    s->kinds = s->highs = s->found = s->hex_rows = zero;
 }
 
 LM_SSSE3 __m128i lm_hex_rows128(__m128i kinds) {
@@ -260,9 +274,8 @@ LM_SSSE3 void lm_ssse3_classify(lm_ssse3_state *s, const uint8_t *ptr, uint8_t *
         __m128i before = _mm_and_si128(_mm_alignr_epi8(first, s->first, 14), _mm_alignr_epi8(second, s->second, 15));
         s->first = first;
         s->second = second;
-        s->trigrams = _mm_or_si128(s->trigrams, _mm_and_si128(before, third));
+        s->found = _mm_or_si128(s->found, _mm_and_si128(before, third));
         s->highs = _mm_or_si128(s->highs, bytes);
-        s->equals = _mm_or_si128(s->equals, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('=')));
         s->kinds = _mm_or_si128(s->kinds, kinds);
         s->hex_rows = _mm_or_si128(s->hex_rows, lm_hex_rows128(kinds));
         _mm_store_si128((__m128i *)(to + at), kinds);
@@ -279,17 +292,20 @@ LM_SSSE3 uint64_t lm_ssse3_mask(const uint8_t *kinds, int bits, int add) {
     return mask;
 }
 
+LM_SSSE3 int lm_ssse3_all_bits(__m128i bytes) {
+    return lm_all_bits((uint64_t)_mm_cvtsi128_si64(_mm_or_si128(bytes, _mm_unpackhi_epi64(bytes, bytes))));
+}
+
 LM_SSSE3 lm_seen lm_ssse3_end(lm_ssse3_state *s) {
     lm_seen seen;
-    uint64_t halves = (uint64_t)_mm_cvtsi128_si64(_mm_or_si128(s->kinds, _mm_unpackhi_epi64(s->kinds, s->kinds)));
-    halves |= halves >> 32;
-    halves |= halves >> 16;
-    seen.kinds = (int)((halves | halves >> 8) & 0xFF);
+    int found = lm_ssse3_all_bits(s->found);
+    seen.kinds = lm_ssse3_all_bits(s->kinds);
     seen.high = _mm_movemask_epi8(s->highs) != 0;
-    seen.trigram = _mm_movemask_epi8(_mm_cmpeq_epi8(s->trigrams, _mm_setzero_si128())) != 0xFFFF;
+    seen.trigram = found & LM_WORD_BUCKETS;
+    seen.equals = found & LM_EQUALS_BUCKET;
+    seen.quote = found & LM_QUOTE_BUCKET;
     seen.hex_row = _mm_movemask_epi8(s->hex_rows) != 0;
-    seen.equals = _mm_movemask_epi8(s->equals) != 0;
-    s->kinds = s->highs = s->trigrams = s->hex_rows = s->equals = _mm_setzero_si128();
+    s->kinds = s->highs = s->found = s->hex_rows = _mm_setzero_si128();
     return seen;
 }
 
@@ -298,7 +314,7 @@ LM_SSSE3 lm_seen lm_ssse3_end(lm_ssse3_state *s) {
 typedef struct {
     uint8x16_t low[3], high[3], class_low, class_high;
     uint8x16_t first, second; /* buckets of the 16 bytes before */
-    uint8x16_t kinds, highs, trigrams, equals;
+    uint8x16_t kinds, highs, found;
     uint32x4_t hex_rows;
 } lm_neon_state;
 
@@ -316,7 +332,7 @@ static inline void lm_neon_begin(const lm_trigrams *t, lm_neon_state *s) {
     s->class_high = vld1q_u8(lm_class_high);
     s->first = lm_neon_both(s->low[0], s->high[0], zero, zero);
     s->second = lm_neon_both(s->low[1], s->high[1], zero, zero);
-    s->kinds = s->highs = s->trigrams = s->equals = zero;
+    s->kinds = s->highs = s->found = zero;
     s->hex_rows = vdupq_n_u32(0);
 }
 
@@ -330,9 +346,8 @@ static inline void lm_neon_classify(lm_neon_state *s, const uint8_t *ptr, uint8_
         uint8x16_t before = vandq_u8(vextq_u8(s->first, first, 14), vextq_u8(s->second, second, 15));
         s->first = first;
         s->second = second;
-        s->trigrams = vorrq_u8(s->trigrams, vandq_u8(before, third));
+        s->found = vorrq_u8(s->found, vandq_u8(before, third));
         s->highs = vorrq_u8(s->highs, bytes);
-        s->equals = vorrq_u8(s->equals, vceqq_u8(bytes, vdupq_n_u8('=')));
         s->kinds = vorrq_u8(s->kinds, kinds);
         uint8x16_t hex = vcgeq_u8(kinds, vdupq_n_u8(LM_A_TO_F));
         s->hex_rows = vorrq_u32(s->hex_rows, vceqq_u32(vreinterpretq_u32_u8(hex), vdupq_n_u32(0xFFFFFFFFu)));
@@ -352,18 +367,21 @@ static inline uint64_t lm_neon_mask(const uint8_t *kinds, int bits, int add) {
     return mask;
 }
 
+static inline int lm_neon_all_bits(uint8x16_t bytes) {
+    uint8x8_t both = vorr_u8(vget_low_u8(bytes), vget_high_u8(bytes));
+    return lm_all_bits(vget_lane_u64(vreinterpret_u64_u8(both), 0));
+}
+
 static inline lm_seen lm_neon_end(lm_neon_state *s) {
     lm_seen seen;
-    uint8x8_t both = vorr_u8(vget_low_u8(s->kinds), vget_high_u8(s->kinds));
-    uint64_t halves = vget_lane_u64(vreinterpret_u64_u8(both), 0);
-    halves |= halves >> 32;
-    halves |= halves >> 16;
-    seen.kinds = (int)((halves | halves >> 8) & 0xFF);
+    int found = lm_neon_all_bits(s->found);
+    seen.kinds = lm_neon_all_bits(s->kinds);
     seen.high = vmaxvq_u8(s->highs) >= 0x80;
-    seen.trigram = vmaxvq_u8(s->trigrams) != 0;
+    seen.trigram = found & LM_WORD_BUCKETS;
+    seen.equals = found & LM_EQUALS_BUCKET;
+    seen.quote = found & LM_QUOTE_BUCKET;
     seen.hex_row = vmaxvq_u32(s->hex_rows) != 0;
-    seen.equals = vmaxvq_u8(s->equals) != 0;
-    s->kinds = s->highs = s->trigrams = s->equals = vdupq_n_u8(0);
+    s->kinds = s->highs = s->found = vdupq_n_u8(0);
     s->hex_rows = vdupq_n_u32(0);
     return seen;
 }

@@ -44,17 +44,29 @@ static inline int lm_is_plain_pair(const lm_splits *s, const uint8_t *left, size
     return right_len == 0 || (!s->odd[right[0]] && !lm_may_join(s, left, left_len, right, right_len));
 }
 
-static inline const uint8_t *lm_find_quote(const uint8_t *at, const uint8_t *end) {
-    const uint8_t *found = (const uint8_t *)memchr(at, '"', (size_t)(end - at));
-    return found ? found : end;
+/* Where a text is known to hold no quotes. */
+typedef struct {
+    size_t from, to;
+} lm_stretch;
+
+static inline lm_stretch lm_nowhere(void) { return (lm_stretch){0, 0}; }
+
+static inline const uint8_t *lm_find_quote(const uint8_t *text, size_t at, size_t length, lm_stretch unquoted) {
+    const uint8_t *found = NULL;
+    if (at < unquoted.from) found = (const uint8_t *)memchr(text + at, '"', unquoted.from - at);
+    if (found) return found;
+    if (at < unquoted.to) at = unquoted.to;
+    found = (const uint8_t *)memchr(text + at, '"', length - at);
+    return found ? found : text + length;
 }
 
 /* Whether neighbouring strings of a JSON text without backslashes might hold a marker together. */
-static inline int lm_may_join_in_json(const lm_splits *s, const uint8_t *text, size_t length) {
+static inline int lm_may_join_in_json(const lm_splits *s, const uint8_t *text, size_t length, lm_stretch unquoted) {
     const uint8_t *end = text + length, *before = NULL, *open, *close, *next;
     size_t before_len = 0;
-    for (open = lm_find_quote(text, end); open < end; open = lm_find_quote(close + 1, end)) {
-        close = lm_find_quote(open + 1, end);
+    for (open = lm_find_quote(text, 0, length, unquoted); open < end;
+         open = lm_find_quote(text, (size_t)(close + 1 - text), length, unquoted)) {
+        close = lm_find_quote(text, (size_t)(open + 1 - text), length, unquoted);
         if (close >= end) return 0;
         next = close + 1;
         while (next < end && (*next == ' ' || *next == '\n' || *next == '\r' || *next == '\t')) next++;

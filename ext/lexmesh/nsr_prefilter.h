@@ -8,6 +8,7 @@
 
 #include "nsr_avx2_chunk.h"
 #include "nsr_avx2_short.h"
+#include "nsr_joins.h"
 
 /* Whether what lies behind a text on the same page may be read. Address sanitizer knows objects, not pages. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -44,10 +45,11 @@ LM_RARE void lm_look_for_escapes(lm_job *job, const uint8_t *ptr, size_t blocks)
 #include "nsr_prefilter_body.h"
 #endif
 
-/* For any text, of which `quotes_from` on is raw JSON; and for one of less than 64 * LM_SHORT bytes that 64 zeros follow,
+/* For any text, of which `quotes_from` on is raw JSON, and which may tell where it holds no quotes (unless it trips with
+ * LM_TRIP_HIGH); and for one of less than 64 * LM_SHORT bytes that 64 zeros follow,
  * of which only what stands before `codes_to` is searched for numbers. Both return LM_TRIP_ bits. */
 typedef struct {
-    int (*run)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from);
+    int (*run)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from, lm_stretch *unquoted);
     int (*run_short)(const lm_prefilter_tables *, const uint8_t *, size_t length, size_t quotes_from, size_t codes_to);
 } lm_prefilter;
 

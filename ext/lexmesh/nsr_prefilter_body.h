@@ -114,7 +114,8 @@ LM_TARGET static int LM_OF(_prefilter_short)(const lm_prefilter_tables *t, const
     return job.trips;
 }
 
-LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8_t *text, size_t length, size_t quotes_from) {
+LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8_t *text, size_t length, size_t quotes_from,
+                                       lm_stretch *unquoted) {
     lm_job job = {text, length, quotes_from, t->spaced, 0};
     LM_OF(_state) state;
     LM_ALIGNED uint8_t space[64 * (LM_CHUNK + 1)];
@@ -123,6 +124,7 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
     lm_open_run open = {0, 0, 0};
     lm_letters letters = {0, 0};
     lm_numbers numbers = {0, 0, 0};
+    lm_stretch quiet = {0, 0}, longest = quiet;
     int letterlike_before = 0, digit_before = 0, row_before = 0;
     LM_OF(_begin)(&t->trigrams, &state);
     memset(space, 0, 64);
@@ -157,6 +159,11 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
         if (seen.high) job.trips |= LM_TRIP_HIGH;
         if (seen.trigram) job.trips |= LM_TRIP_WORD;
         if (seen.equals) job.trips |= LM_TRIP_CODES;
+        quiet.to = base + 64 * blocks < length ? base + 64 * blocks : length;
+        if (seen.quote)
+            quiet.from = quiet.to;
+        else if (quiet.to - quiet.from > longest.to - longest.from)
+            longest = quiet;
         if (!counted && digit)
             LM_OF(_numbers)(&job, &numbers, kinds, ptr, 64 * blocks);
         else if (!digit)
@@ -173,6 +180,7 @@ LM_TARGET static int LM_OF(_prefilter)(const lm_prefilter_tables *t, const uint8
         row_before = seen.hex_row;
         memcpy(space, kinds + 64 * (blocks - 1), 64);
     }
+    if (unquoted) *unquoted = longest;
     return job.trips;
 }
 

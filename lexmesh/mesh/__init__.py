@@ -1,0 +1,1 @@
+"""Nodes that find, know and agree with each other."""

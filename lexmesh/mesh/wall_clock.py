@@ -1,0 +1,12 @@
+"""The wall clock, for parts that may also be given another one."""
+
+from __future__ import annotations
+
+import time
+
+__all__ = ["now_ms"]
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
