@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from lexmesh.events import DataType, EventType
     from lexmesh.mesh.clock import FrequencySync
+    from lexmesh.mesh.core import MeshCore
     from lexmesh.mesh.mesh_registry import MeshRegistry
     from lexmesh.mesh.synchronizer import StateSynchronizer
     from lexmesh.nsr import NsrPolicy, Verdict
@@ -62,6 +63,7 @@ _HOMES = {
     ),
     "lexmesh.events": ("DataType", "EventType"),
     "lexmesh.mesh.clock": ("FrequencySync",),
+    "lexmesh.mesh.core": ("MeshCore",),
     "lexmesh.mesh.mesh_registry": ("MeshRegistry",),
     "lexmesh.mesh.synchronizer": ("StateSynchronizer",),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
@@ -90,6 +92,7 @@ __all__ = [
     "LinkClient",
     "MalformedError",
     "MeshConfig",
+    "MeshCore",
     "MeshRegistry",
     "NotConnectedError",
     "NsrPolicy",
