@@ -7,6 +7,7 @@ from typing import Any
 
 from lexmesh.mesh.mesh_registry import MeshRegistry
 from lexmesh.mesh.registry.node import NodeStatus
+from lexmesh.mesh.wall_clock import now_ms
 
 __all__ = ["mesh_status"]
 
@@ -33,9 +34,12 @@ def mesh_status(
     Returns:
         `node_id`, `status`, `mesh_name`; `connected_nodes`, how many other nodes are active, linked directly or not;
         `uptime` (s); `average_entropy` (0 to 1) and `total_recursion_depth` over the active nodes; `nodes`, each with
-        its entry and metrics; `links` and `faults`.
+        its entry, metrics and `heartbeat_age` (s); `links` and `faults`.
     """
     nodes = [{**node, **(registry.get_node_metrics(node["node_id"]) or {})} for node in registry.get_all_nodes()]
+    now = now_ms()
+    for node in nodes:
+        node["heartbeat_age"] = max(0, now - node["last_heartbeat"]) / 1000
     active = [node for node in nodes if node["status"] == NodeStatus.ACTIVE]
     return {
         "node_id": registry.node_id,
