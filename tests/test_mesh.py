@@ -336,3 +336,47 @@ async def test_the_snippet_as_written(capsys: pytest.CaptureFixture[str]) -> Non
     assert (status["connected_nodes"], status["total_recursion_depth"]) == (0, 0)
     await mesh.stop()
     assert mesh.get_mesh_status()["status"] == "disconnected"
+
+
+# -- over gRPC --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_ring_over_grpc() -> None:
+    async with mesh_of(*RING_OF_5, grpc_port=0) as nodes:
+        heard = {one.node_id: Received() for one in nodes}
+        for one in nodes:
+            one.subscribe("t", heard[one.node_id])
+        sent = [await one.broadcast_event("t", number) for number in range(20) for one in nodes]
+        await nodes[0].send_to_node("n2", "t", "direct")
+        await quiet(nodes)
+        for one in nodes:
+            ids = [event.id for event in heard[one.node_id].events if event.data != "direct"]
+            assert sorted(ids) == sorted(sent)
+        assert [len(found.events) for found in heard.values()] == [100, 100, 101, 100, 100]
+        nodes[0].state.update_local_state("c", "k", 1)
+        await eventually(lambda: all(one.state.get_local_state("c", "k") == 1 for one in nodes), "written")
+
+
+async def test_over_grpc_two_that_dial_each_other_keep_one_link() -> None:
+    a, b = node("a", grpc_port=0), node("b", grpc_port=0)
+    async with running(a, b):
+        a.link_to(url_of(b))
+        b.link_to(url_of(a))
+        await eventually(lambda: a.links == ["b"] and b.links == ["a"], "linked")
+        await eventually(lambda: len(a.ledger()["links"]) == len(b.ledger()["links"]) == 1, "one link", 20)
+        heard = Received()
+        b.subscribe("t", heard)
+        await a.broadcast_event("t")
+        await heard.wait()
+
+
+async def test_a_node_over_grpc_that_stops_is_linked_again() -> None:
+    async with running(a := node("a")):
+        b = node("b", grpc_port=0)
+        async with running(b):
+            a.link_to(f"grpc://127.0.0.1:{b.grpc_port}")
+            await eventually(lambda: a.links == ["b"], "linked")
+            port = b.grpc_port
+        await eventually(lambda: not a.links, "gone")
+        async with running(node("b", grpc_port=port)):
+            await eventually(lambda: a.links == ["b"], "linked again", 5)

@@ -22,6 +22,9 @@ RETIRED = RESERVED_PREFIX + "retired"
 RETIRE_SECONDS = 5.0
 """How long that may take."""
 
+OTHER_LINK_SECONDS = 1.0
+"""How long after the other side has retired a link the one that it keeps may take to be known here."""
+
 HELLO_SECONDS = 5.0
 """How long the answer to a hello may take."""
 
@@ -177,14 +180,22 @@ class NodeLinks:
         self._close_if_retired(link)
 
     def retired(self, link: NodeLink) -> None:
-        """The other side sends nothing more here."""
+        """The other side sends nothing more here, but reads on.
+
+        Which link it keeps instead may be known here a moment later only: until then this one goes on.
+        """
         link.peer_retired = True
-        if not link.retired:
-            if self._by_name.get(link.name) is link:
-                del self._by_name[link.name]
-                self._on_down(link.name)
+        if link.retired:
+            self._close_if_retired(link)
+        else:
+            asyncio.get_running_loop().call_later(OTHER_LINK_SECONDS, self._drop, link)
+
+    def _drop(self, link: NodeLink) -> None:
+        """Ends a link that the other side has let go."""
+        if self._by_name.get(link.name) is link:
+            del self._by_name[link.name]
+            self._on_down(link.name)
             self._retire(link)
-        self._close_if_retired(link)
 
     def _close_if_retired(self, link: NodeLink) -> None:
         if link.retired and link.peer_retired and link.dialled:
@@ -194,9 +205,7 @@ class NodeLinks:
         """Ends the link to a node, if this node has dialled it."""
         link = self._by_name.get(name)
         if link is not None and link.dialled:
-            del self._by_name[name]
-            self._on_down(name)
-            self._retire(link)
+            self._drop(link)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
