@@ -1,9 +1,11 @@
 """Nodes over real sockets: links, broadcasts and direct messages over any topology, state, crashes, refusals."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from cut_proxy import CutProxy
 from mesh_nodes import (
     FULL_5,
     LINE_OF_4,
@@ -338,6 +340,23 @@ async def test_the_snippet_as_written(capsys: pytest.CaptureFixture[str]) -> Non
     assert mesh.get_mesh_status()["status"] == "disconnected"
 
 
+async def test_a_partition_is_noticed_and_heals_within_five_seconds() -> None:
+    async with running(a := node("a")), CutProxy(a.port) as wire, running(b := node("b")):
+        b.link_to(f"ws://127.0.0.1:{wire.port}")
+        await knows_all([a, b])
+        wire.flows.clear()
+        await eventually(lambda: not a.links and not b.links, "both cut what is silent", 20)
+        assert a.registry.get_node("b")["status"] == b.registry.get_node("a")["status"] == "dormant"
+        for one in (a, b):
+            one.state.update_local_state("c", one.node_id, 1)
+            one.state.update_local_state("c", "both", one.node_id)
+        wire.flows.set()
+        await eventually(lambda: a.links == ["b"] and b.links == ["a"], "linked", 5)
+        await eventually(lambda: a.state.get_local_state("c") == b.state.get_local_state("c"), "the same state", 1)
+        assert len(a.state.get_local_state("c")) == 3
+        await knows_all([a, b])
+
+
 # -- over gRPC --------------------------------------------------------------------------------------------------------
 
 
@@ -380,3 +399,40 @@ async def test_a_node_over_grpc_that_stops_is_linked_again() -> None:
         await eventually(lambda: not a.links, "gone")
         async with running(node("b", grpc_port=port)):
             await eventually(lambda: a.links == ["b"], "linked again", 5)
+
+
+# -- many -------------------------------------------------------------------------------------------------------------
+
+
+async def test_twelve_nodes_of_few_links_hang_together_without_the_one_that_all_were_told_of() -> None:
+    first = node("first", learned_links=2)
+    nodes = [node(f"n{number}", learned_links=2) for number in range(11)]
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(first)
+        for one in nodes:
+            await stack.enter_async_context(one)
+            one.link_to(url_of(first))
+        await knows_all([first, *nodes])
+        await first.stop()
+        await eventually(lambda: all(reachable(one, nodes) == len(nodes) for one in nodes), "in one piece")
+        assert len(linked(nodes)) <= 2 * len(nodes)
+        heard = [Received() for _ in nodes]
+        for one, handler in zip(nodes, heard, strict=True):
+            one.subscribe("t", handler)
+        for one in nodes:
+            await one.broadcast_event("t")
+        await quiet(nodes)
+        assert [len(handler.events) for handler in heard] == [len(nodes)] * len(nodes)
+        for one in nodes:
+            settled(one)
+
+
+def reachable(one: MeshCore, nodes: list[MeshCore]) -> int:
+    """How many nodes a message can reach over links that both ends have."""
+    pairs = linked(nodes)
+    reached, waiting = set(), {one.node_id}
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting |= {other for pair in pairs if name in pair for other in pair} - reached
+    return len(reached)
