@@ -401,6 +401,53 @@ async def test_a_node_over_grpc_that_stops_is_linked_again() -> None:
             await eventually(lambda: a.links == ["b"], "linked again", 5)
 
 
+# -- rubbish ----------------------------------------------------------------------------------------------------------
+
+ENTRY: dict[str, Any] = {
+    "node_id": "odd", "epoch": 5, "version": 0, "capabilities": [], "addresses": [], "leaving": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "hello", [None, 3, [], {}, {"mesh_name": "spiral_codex_mesh"}, {"mesh_name": 1, "entry": ENTRY}]
+)
+async def test_a_hello_that_is_none_is_refused(hello: Any) -> None:
+    async with running(one := node("one")):
+        client = await RawClient.connect(one.port)
+        client.send(text({"type": "_lexmesh.hello", "data": hello}))
+        assert await client.closed() == 1008
+        await client.aclose()
+        assert one.links == []
+
+
+async def test_rubbish_of_a_node_changes_nothing_and_ends_nothing() -> None:
+    beat = {"node": "odd", "epoch": 5, "number": 1, "load": {"cpu": 7, "queue_depth": -1, "links": [1]}}
+    rubbish: list[Any] = [
+        None, 3, [], {}, {"node": 1}, {**beat, "number": "1"}, {**beat, "load": None}, {**beat, "node": "one"}, beat,
+        {"sent": "now"}, {"sent": 1e308, "time": 1e308}, {"sent": 1, "time": True}, {"whole": 3},
+        {"versions": {"one": "x", "two": [1], "three": [None, None]}}, {"entries": [None, {}, {**ENTRY, "epoch": -1}]},
+        {"entries": [{**ENTRY, "node_id": "one", "epoch": 1 << 50}]}, {"entries": 3}, {"roots": 3},
+    ]  # fmt: skip
+    async with mesh_of(2, [(1, 0)]) as nodes:
+        client = await RawClient.connect(nodes[0].port)
+        client.send(text({"type": "_lexmesh.mesh.beat", "data": beat}))
+        assert (await client.json_of("_lexmesh.error"))["data"]["outcome"] == "refused", "who has said no hello"
+        client.send(text({"type": "_lexmesh.hello", "data": {"mesh_name": "spiral_codex_mesh", "entry": ENTRY}}))
+        await eventually(lambda: "odd" in nodes[0].links, "linked")
+        for kind in ("mesh.beat", "mesh.probe", "mesh.answer", "mesh.nodes", "mesh.digest", "state.roots", "hello"):
+            for data in rubbish:
+                client.send(text({"type": f"_lexmesh.{kind}", "data": data}))
+        await client.flush()
+        assert sorted(nodes[0].links) == ["n1", "odd"]
+        assert abs(nodes[0].phase.correction) < 60_000
+        assert nodes[0].registry.get_node_metrics("odd")["cpu"] == 0
+        heard = Received()
+        nodes[1].subscribe("t", heard)
+        await nodes[0].broadcast_event("t")
+        await heard.wait()
+        await client.aclose()
+
+
 # -- many -------------------------------------------------------------------------------------------------------------
 
 

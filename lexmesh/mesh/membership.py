@@ -169,7 +169,7 @@ class Membership:
             return self.links.no_node(session)
         elif (link := self.links.of(session)) is not None:
             link.unanswered = 0
-            self._heard(link, kind, event.data)
+            return self._heard(link, kind, event.data)
         else:
             return False
         return True
@@ -182,7 +182,7 @@ class Membership:
             if hello.seen_at:
                 self._seen_at(hello.seen_at)
 
-    def _heard(self, link: NodeLink, kind: str, data: Any) -> None:
+    def _heard(self, link: NodeLink, kind: str, data: Any) -> bool:
         if kind == BEAT:
             if not self.heartbeats.receive(link, data, now_ms()):
                 self.directory.compare(link)
@@ -194,6 +194,9 @@ class Membership:
             self.links.retired(link)
         elif kind.startswith(STATE):
             self.shared.receive(link, kind, data)
+        else:
+            return False
+        return True
 
     # -- when it is time --------------------------------------------------------------------------------------------
 
