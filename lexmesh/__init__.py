@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from lexmesh.events import DataType, EventType
     from lexmesh.mesh.clock import FrequencySync
+    from lexmesh.mesh.core import MeshCore
     from lexmesh.mesh.event_bus import EventBus
     from lexmesh.mesh.mesh_registry import MeshRegistry
     from lexmesh.mesh.synchronizer import StateSynchronizer
@@ -68,6 +69,7 @@ _HOMES = {
     "lexmesh.events": ("DataType", "EventType"),
     "lexmesh.mesh.clock": ("FrequencySync",),
     "lexmesh.mesh.event_bus": ("EventBus",),
+    "lexmesh.mesh.core": ("MeshCore",),
     "lexmesh.mesh.mesh_registry": ("MeshRegistry",),
     "lexmesh.mesh.synchronizer": ("StateSynchronizer",),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
@@ -99,6 +101,7 @@ __all__ = [
     "LinkClient",
     "MalformedError",
     "MeshConfig",
+    "MeshCore",
     "MeshRegistry",
     "NotConnectedError",
     "NsrPolicy",

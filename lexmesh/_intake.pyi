@@ -17,6 +17,8 @@ class Intake:
     max_message_size: int
     max_published: int
     trusts_links: bool
+    floods: bool
+    deepest: int
     thread: int
     origin: Endpoint
     awaited: set[str]

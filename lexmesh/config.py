@@ -37,7 +37,7 @@ MIB = 1024 * KIB
 ENV_PREFIX = "LEXMESH_"
 
 # Options whose value is a URL or a list of them, and so may hold a password.
-_URL_OPTIONS = frozenset({"redis_url", "peers"})
+_URL_OPTIONS = frozenset({"redis_url", "peers", "addresses"})
 # Options that name a file, relative to the config file that names it.
 _FILE_OPTIONS = ("policy_file", "audit_file", "grpc_tls_certificate", "grpc_tls_key", "grpc_tls_client_ca")
 # Everything before the last @: a password may itself hold any of : / @ unescaped, which is a likely mistake to report.
@@ -161,6 +161,17 @@ class MeshConfig(BaseSettings):
     # Nodes to link to directly, ws://, wss://, grpc:// or grpcs://; default none. One live peer is enough, the rest is
     # learned from it; two or three survive the loss of one. In the environment: separated by commas.
     peers: Annotated[list[PeerUrl], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
+
+    # Tasks that this node takes, default none; other nodes find it by them. In the environment: separated by commas.
+    capabilities: Annotated[list[Name], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
+
+    # Nodes that this one links to by itself, beyond `peers`, as it learns of them; default 8 (0–256). A mesh has some
+    # nodes × learned_links links, each with its share of all broadcasts; 0 keeps to what `peers` says.
+    learned_links: int = Field(default=8, ge=0, le=256)
+
+    # URLs under which other nodes reach this one, ws://, wss://, grpc:// or grpcs://; default none: host and ports, or,
+    # where it listens on all addresses, the one that a peer has seen. In the environment: separated by commas.
+    addresses: Annotated[list[PeerUrl], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
 
     # Seconds between two heartbeats, default 30. A lost node is suspected after some three to four of them; each node
     # sends 1/heartbeat_interval messages a second to each peer. Shorter finds losses sooner and costs more.

@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections can be cut, to break a stream while both of its ends live."""
+"""A TCP proxy whose connections can be cut or fall silent, while both of their ends live."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,11 @@ from typing import Self
 
 
 class CutProxy:
-    """Passes bytes on between whoever connects and a port of this machine."""
+    """Passes bytes on between whoever connects and a port of this machine.
+
+    Attributes:
+        flows: cleared, nothing passes and nobody is told, as in a partition; what was sent passes later.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -14,6 +18,8 @@ class CutProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
         self.port = 0
+        self.flows = asyncio.Event()
+        self.flows.set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -22,6 +28,7 @@ class CutProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        self.flows.set()
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
@@ -43,6 +50,7 @@ class CutProxy:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
+                await self.flows.wait()
                 writer.write(data)
                 await writer.drain()
         self._writers.discard(writer)

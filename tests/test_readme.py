@@ -53,7 +53,7 @@ def gateway() -> Iterator[tuple[int, subprocess.Popen[str]]]:
 
 
 def test_every_python_snippet_is_run() -> None:
-    assert README.count("```python") == len(SNIPPETS) == 8
+    assert README.count("```python") == len(SNIPPETS) == 9
 
 
 def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[int, subprocess.Popen[str]]) -> None:
@@ -105,6 +105,14 @@ def test_requests_subscriptions_and_streams(gateway: tuple[int, subprocess.Popen
             "4 taken in, 4 routed",
         ]
     )
+
+
+def test_a_mesh_of_two() -> None:
+    assert run(SNIPPETS["mesh"].replace("8765", str(free_port()))).splitlines() == [
+        "Received agent message: {'text': 'hello'}",
+        "{'twice': 42}",
+        "{'recursion_depth': 13} 1",
+    ]
 
 
 def test_pipeline_alone() -> None:

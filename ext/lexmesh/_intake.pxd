@@ -31,6 +31,8 @@ cdef class Intake:
     cdef Windows windows
     cdef public unsigned long thread    # the only thread that may use this; 0: any
     cdef public bint trusts_links       # links are trusted with the names of the sources they pass on
+    cdef public bint floods             # linked to nodes: what one link has brought is a duplicate on all others
+    cdef public uint32_t deepest        # greatest depth of a message that was routed; for whoever sets it back to 0
     cdef dict denials                   # rule: count
     cdef dict flags                     # rule: count of messages that passed flagged
     cdef int64_t now                    # the time last told, milliseconds
@@ -57,6 +59,7 @@ cdef class Intake:
     cdef void _stamp(self, Envelope* env, Endpoint source, int64_t now) noexcept nogil
     cdef int _learn_name(self, Envelope* env, Endpoint source) except -1
     cdef bint _is_new(self, Envelope* env, Endpoint source) except -1
+    cdef bint _is_new_to_mesh(self, Envelope* env, Endpoint source) except -1
     cdef Ingress _through_middleware(self, Envelope* env, Subject* subject, Endpoint source) except? UNDECIDED
     cdef Ingress _after_middleware(self, object result, StreamEvent event, Subject* subject, Endpoint source,
                                    Scanner policed_by) except? UNDECIDED

@@ -21,6 +21,9 @@ from lexmesh._span cimport OK, TOO_BIG, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
 from lexmesh._window cimport Window, Windows, add_number, is_window_of
 
+cdef enum:
+    MOST_STAMPS = 1024      # bytes that a node may have added to a message of the largest size
+
 
 cdef inline Span bytes_span(bytes data):
     return span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
@@ -70,7 +73,7 @@ cdef class Intake:
         cdef Py_ssize_t at = 0
         cdef Status status = TOO_BIG
         self.now = now
-        if raw.len <= self.max_message_size:
+        if raw.len <= self.max_message_size + (MOST_STAMPS if source.is_node else 0):
             status = self.decoder.decode(raw, format, &env, &at)
         if status != OK:
             return self._malformed(status, at, source)
@@ -98,6 +101,9 @@ cdef class Intake:
             source.refused(env, outcome, INGRESS_NAMES[<int>outcome], "")
             return self._count(outcome, subject, source)
         self._stamp(env, source, now)
+        if self.floods and not self._is_new_to_mesh(env, source):
+            source.refused(env, <int>DUPLICATE, INGRESS_NAMES[<int>DUPLICATE], "")
+            return self._count(DUPLICATE, subject, source)
         if self.middleware is not None and not is_literal(env.event_type, "system_error", 12):
             return self._through_middleware(env, subject, source)
         return self._reached(env, subject, subject, source, None)
@@ -160,7 +166,7 @@ cdef class Intake:
             return EXPIRED
         if env.depth > self.max_depth:
             return LOOPED
-        if env.has & HAS_SEQ and env.source_node.len and not self._is_new(env, source):
+        if env.has & HAS_SEQ and env.source_node.len and not self.floods and not self._is_new(env, source):
             return DUPLICATE
         return ROUTED
 
@@ -168,6 +174,19 @@ cdef class Intake:
         cdef Window window = source.window
         if window is None or not is_window_of(window, env.source_node, env.epoch):
             window = self.windows.of(env.source_node, env.epoch, None if self.trusts_links else source.number)
+            source.window = window
+        return add_number(window, env.seq)
+
+    cdef bint _is_new_to_mesh(self, Envelope* env, Endpoint source) except -1:
+        """Whether no link has brought a message before; one without a number counts as number 0, or it would go round.
+
+        What this node has published itself is never new, however long ago that was.
+        """
+        cdef Window window = source.window
+        if source is not self.origin and env.epoch == self.origin.epoch and same(env.source_node, self.name_span):
+            return False
+        if window is None or not window.shared or not is_window_of(window, env.source_node, env.epoch):
+            window = self.windows.of(env.source_node, env.epoch, None)
             source.window = window
         return add_number(window, env.seq)
 
@@ -307,6 +326,8 @@ cdef class Intake:
         cdef Endpoint endpoint
         cdef bint to_me = env.target_node.len == 0 or not self.node_id or same(env.target_node, self.name_span)
         cdef bint handled = False
+        if env.depth > self.deepest:
+            self.deepest = env.depth
         start_relay(&self.relay, env)
         env.depth += 1
         if subject.generation == self.router.generation:
@@ -324,6 +345,10 @@ cdef class Intake:
             endpoint = self.router.named.get(env.target_node.ptr[:env.target_node.len].decode())
             if endpoint is not None:
                 offered += self._offer(endpoint, subject, source, None)
+            else:
+                for endpoint in self.router.node_links:
+                    if endpoint is not source:
+                        offered += self._offer(endpoint, subject, source, None)
         env.depth -= 1
         if env.reply_to.len and self.awaited and self.reply_endpoint is not None and env.reply_to.ptr[:env.reply_to.len].decode() in self.awaited:
             event = event_from(env, self.decoder) if event is None else event

@@ -275,6 +275,10 @@ cdef class Link(Reader):
         self.owner.close_link(self, code, reason)
         return 0
 
+    def take_freely(self):
+        """Charges the peer for nothing any more."""
+        self.bucket = None
+
     def stop_reading(self):
         """Looks at nothing that still arrives; what has been taken in goes on."""
         self.closing = True

@@ -135,6 +135,17 @@ cdef class Outbox(Framer):
         self.core.router.name(self, name)
         self.echo = echo
 
+    def join(self, str name not None):
+        """Makes this the link to a node of the mesh.
+
+        Two nodes that both stopped reading until the other one reads would wait for ever, so `block` is not for them:
+        who is stuck for too long is disconnected.
+        """
+        if self.overflow == BLOCK:
+            self.overflow = DISCONNECT
+        self.core.floods = True
+        self.core.router.join(self, name)
+
     def send(self, event_type, data=None, *, reply_to=""):
         """Queues a reserved message of the link's own, outside the ledger.
 

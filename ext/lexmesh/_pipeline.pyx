@@ -154,8 +154,11 @@ cdef class Core(Intake):
             self.origin.seq = env.seq
             self.origin.tally.taken += 1
             subject.tally.taken += 1
-            start_relay(&self.relay, &env)
-            outcome = ROUTED if self._offer(endpoint, subject, endpoint, request) else UNROUTABLE
+            if endpoint.is_node:    # the asker may be several hops away, and this link be gone by now
+                outcome = self._route(&env, subject, self.origin, None)
+            else:
+                start_relay(&self.relay, &env)
+                outcome = ROUTED if self._offer(endpoint, subject, endpoint, request) else UNROUTABLE
             return outcome_name(self._count(outcome, subject, self.origin))
         finally:
             release(&out)

@@ -33,6 +33,7 @@ cdef class Endpoint:
     cdef uint64_t number            # of no other endpoint of this process, ever
     cdef bint nameless              # a link whose peer has not been heard to name itself
     cdef bint away                  # a link that waits for its peer to come back: who comes otherwise may have its name
+    cdef readonly bint is_node      # a link to a node of the mesh, which passes on what others have said
     cdef Tally tally
     cdef uint64_t pending           # offered, outcome not yet known
     cdef uint64_t undecided         # taken, outcome not yet known
@@ -59,6 +60,7 @@ cdef class Router:
     cdef uint64_t generation
     cdef dict patterns              # subject pattern: list of Endpoint
     cdef dict named                 # node name: Endpoint
+    cdef readonly list node_links   # Endpoints of nodes: they get what is for names that nobody here bears
     cdef object trie
     cdef list routes                # keeps every Subject.route alive
 
@@ -73,3 +75,4 @@ cdef class Router:
     cpdef bint unsubscribe(self, str pattern, Endpoint endpoint) except *
     cpdef void forget(self, Endpoint endpoint) except *
     cpdef void name(self, Endpoint endpoint, str name) except *
+    cpdef void join(self, Endpoint endpoint, str name) except *

@@ -144,6 +144,7 @@ cdef class Router:
         self.named = {}
         self.trie = {}
         self.routes = []
+        self.node_links = []
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -246,18 +247,37 @@ cdef class Router:
 
     cpdef void forget(self, Endpoint endpoint) except *:
         """Ends all subscriptions of an endpoint and frees its name."""
+        if endpoint in self.node_links:
+            self.node_links = [link for link in self.node_links if link is not endpoint]
         for pattern in endpoint.patterns:
             self.unsubscribe(pattern, endpoint)
         if self.named.get(endpoint.name) is endpoint:
             del self.named[endpoint.name]
 
     cpdef void name(self, Endpoint endpoint, str name) except *:
-        """Gives an endpoint a node name for direct messages; the latest bearer of a name has it."""
+        """Gives an endpoint a node name for direct messages; the latest bearer of a name has it.
+
+        A client that calls itself like a linked node does not get what is for that.
+        """
+        cdef Endpoint bearer = self.named.get(name)
         if self.named.get(endpoint.name) is endpoint:
             del self.named[endpoint.name]
         endpoint.name = name
-        if name:
+        if name and (bearer is None or endpoint.is_node or not bearer.is_node):
             self.named[name] = endpoint
+
+    cpdef void join(self, Endpoint endpoint, str name) except *:
+        """Makes an endpoint the link to a node of the mesh: it gets all that is broadcast, and tells of many sources."""
+        endpoint.is_node = True
+        endpoint.nameless = endpoint.echo = False
+        self.name(endpoint, name)
+        self.subscribe(">", endpoint)
+        if endpoint not in self.node_links:
+            self.node_links = [*self.node_links, endpoint]      # never changed: one may be walked through
+
+    def listeners(self, str subject not None):
+        """How many endpoints are subscribed to a subject."""
+        return len({endpoint for endpoints in matches(self.trie, subject.split(".")) for endpoint in endpoints})
 
     cdef Tally total(self):
         cdef Tally total

@@ -15,6 +15,7 @@ cdef class Window:
     cdef bytes source
     cdef Span name              # of source
     cdef uint64_t epoch
+    cdef bint shared            # by all links, not one teller's
     cdef uint64_t first, highest
     cdef uint64_t seen_count
     cdef uint64_t bits[WINDOW_WORDS]

@@ -65,6 +65,7 @@ cdef class Windows:
             window.source = name
             window.name = span(<const uint8_t*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
             window.epoch = epoch
+            window.shared = teller is None
             self.by_source[key] = window
         return window
 

@@ -24,6 +24,11 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 Url = Annotated[
     str, typer.Argument(metavar="URL", help="The gateway: ws://HOST:PORT or grpc://HOST:PORT", callback=gateway_url)
 ]
+DEFAULT_URL = "ws://127.0.0.1:8765"
+NodeUrl = Annotated[
+    str, typer.Option("--url", metavar="URL", help="A node: ws://HOST:PORT or grpc://HOST:PORT", callback=gateway_url)
+]
+AnswerAsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 NodeId = Annotated[
     str | None, typer.Option(callback=node_name, help="This node's name in the mesh; made up when left out.")
 ]
@@ -73,6 +78,13 @@ def mesh_start(
         typer.Option(min=0, max=65535, help="TCP port for gRPC too, 0 for any free one. Default: no gRPC."),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default 127.0.0.1.")] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="A node to link to, ws://HOST:PORT or grpc://HOST:PORT; may be repeated."),
+    ] = None,
+    mesh_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The mesh that it belongs to. Default spiral_codex_mesh.")
+    ] = None,
     no_redis: Annotated[bool, typer.Option("--no-redis", help="Run without Redis.")] = False,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
     node_id: NodeId = None,
@@ -84,8 +96,9 @@ def mesh_start(
     log_level: Annotated[LogLevel, typer.Option(help="How much to log on stderr.")] = "warning",
     as_json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON objects.")] = False,
 ) -> int:
-    """Run a gateway until Ctrl-C or SIGTERM, then drain it; GET /health and /metrics answer on the same port.
+    """Run a node until Ctrl-C or SIGTERM, then drain it; GET /health and /metrics answer on the same port.
 
+    A node is a gateway for clients; with --peer it links to other nodes, and to those it learns of from them.
     With --grpc-port the same node also serves lexmesh.v1.InternodeService: what comes in on either side reaches both.
     SIGHUP reads the policy file again: a bad one is said on stderr, and the policy in force stays.
     """
@@ -99,12 +112,32 @@ def mesh_start(
             "grpc_port": grpc_port,
             "host": host,
             "enable_redis": False if no_redis else None,
+            "peers": peer or None,
+            "mesh_name": mesh_name,
             "node_id": node_id,
             "policy_file": policy,
             "audit_file": audit_file,
         },
     )
     return run(serve(settings, log_level=log_level, as_json=as_json))
+
+
+@mesh_app.command("status")
+def mesh_status(url: NodeUrl = DEFAULT_URL, *, as_json: AnswerAsJson = False) -> int:
+    """Show how the mesh stands, as one of its nodes sees it."""
+    from .mesh_view import show_status  # noqa: PLC0415
+    from .signals import run_to_exit_code  # noqa: PLC0415
+
+    return run_to_exit_code(show_status(url, as_json=as_json))
+
+
+@mesh_app.command("nodes")
+def mesh_nodes(url: NodeUrl = DEFAULT_URL, *, as_json: AnswerAsJson = False) -> int:
+    """List the nodes of the mesh, as one of them sees them."""
+    from .mesh_view import show_nodes  # noqa: PLC0415
+    from .signals import run_to_exit_code  # noqa: PLC0415
+
+    return run_to_exit_code(show_nodes(url, as_json=as_json))
 
 
 @app.command()

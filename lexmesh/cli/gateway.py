@@ -1,4 +1,4 @@
-"""``lexmesh mesh start``: a gateway until SIGINT or SIGTERM, then a clean drain; SIGHUP reloads its policy."""
+"""``lexmesh mesh start``: a node until SIGINT or SIGTERM, then a clean drain; SIGHUP reloads its policy."""
 
 from __future__ import annotations
 
@@ -7,32 +7,28 @@ import logging
 import os
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from ..config import MeshConfig
 from ..errors import ConfigError
+from ..mesh.core import MeshCore
 from ..metrics import HEALTH_CONTENT_TYPE, METRICS_CONTENT_TYPE, health_json, prometheus_text
 from ..transports.loop import reload_on_hangup, settle
-from ..transports.websocket import WebSocketServer
 from .exits import OK
 from .signals import on_termination
 from .streams import silence_stdout
 
-if TYPE_CHECKING:
-    from ..transports.grpc_server import GrpcServer
-
 __all__ = ["configured", "serve"]
-
-GRPC_SHARE: Final = 0.5
-"""Of a stop's time, what gRPC calls may take; WebSocket clients are served meanwhile."""
 
 FLAGS: Final = {
     "websocket_port": "--port",
     "grpc_port": "--grpc-port",
     "host": "--host",
     "enable_redis": "--no-redis",
+    "peers": "--peer",
+    "mesh_name": "--mesh-name",
     "node_id": "--node-id",
     "policy_file": "--policy",
     "audit_file": "--audit-file",
@@ -57,9 +53,10 @@ def configured(file: Path | None, options: dict[str, Any]) -> MeshConfig:
     try:
         config = MeshConfig(**given) if file is None else MeshConfig.load(file, **given)
     except ConfigError as error:
-        if error.source or error.option not in given:
+        option = error.option.partition(".")[0]
+        if error.source or option not in given:
             raise
-        raise ConfigError(error.option, error.value, error.reason, FLAGS[error.option]) from None
+        raise ConfigError(error.option, error.value, error.reason, FLAGS[option]) from None
     config.came_from({name: FLAGS[name] for name in given})
     if not config.enable_websocket:
         reason = "leaves a gateway nothing to listen on; set it to true"
@@ -68,7 +65,7 @@ def configured(file: Path | None, options: dict[str, Any]) -> MeshConfig:
 
 
 async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
-    """Runs a gateway until it is told to end.
+    """Runs a node until it is told to end.
 
     Args:
         config: its settings.
@@ -85,44 +82,25 @@ async def serve(config: MeshConfig, *, log_level: str, as_json: bool) -> int:
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("lexmesh.policy").setLevel(logging.INFO)  # whoever asks for a reload wants to hear of it
-    server = WebSocketServer(config.node_id, config.host, config.websocket_port, config=config)
-    _add_pages(server)
+    if config.grpc_port is not None:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # grpc logs what strangers do wrong, as often as they do it
+    mesh = MeshCore(config)
+    _add_pages(mesh)
     stop = asyncio.Event()
     on_termination(lambda _signal: stop.set())
-    reload_on_hangup(server)
-    await server.start()
-    left = config.drain_seconds
-    try:
-        grpc = await _start_grpc(config, server)
+    reload_on_hangup(mesh)
+    async with mesh:
         settle()
-        _tell_listening(config, server.port, grpc.port if grpc is not None else None, as_json)
+        _tell_listening(config, mesh.port, mesh.grpc_port, as_json)
         await stop.wait()
-        if grpc is not None:
-            begun = asyncio.get_running_loop().time()
-            await grpc.close(GRPC_SHARE * left)
-            left -= asyncio.get_running_loop().time() - begun
-    finally:
-        await server.stop(max(0.0, left))
-    _tell_ledger(server.ledger(), as_json)
+    _tell_ledger(mesh.ledger(), as_json)
     return OK
 
 
-async def _start_grpc(config: MeshConfig, server: WebSocketServer) -> GrpcServer | None:
-    """Serves the same node over gRPC, if a port is configured for that."""
-    if config.grpc_port is None:
-        return None
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # grpc logs what strangers do wrong, as often as they do it
-    from ..transports.grpc_server import GrpcServer  # noqa: PLC0415 - grpc takes a while to load
-
-    grpc = GrpcServer(config.node_id, config=config, pipeline=server.pipeline)
-    await grpc.open()
-    server.add_links(grpc.endpoints)
-    return grpc
-
-
-def _add_pages(server: WebSocketServer) -> None:
-    server.add_page("/health", lambda: (HTTPStatus.OK, HEALTH_CONTENT_TYPE, health_json(server.ledger())))
-    server.add_page("/metrics", lambda: (HTTPStatus.OK, METRICS_CONTENT_TYPE, prometheus_text(server.ledger())))
+def _add_pages(mesh: MeshCore) -> None:
+    add = mesh.gateway.add_page
+    add("/health", lambda: (HTTPStatus.OK, HEALTH_CONTENT_TYPE, health_json(mesh.ledger())))
+    add("/metrics", lambda: (HTTPStatus.OK, METRICS_CONTENT_TYPE, prometheus_text(mesh.ledger())))
 
 
 def _tell_listening(config: MeshConfig, port: int, grpc_port: int | None, as_json: bool) -> None:

@@ -46,6 +46,7 @@ class StateSynchronizer:
         self._anti_entropy = AntiEntropy(self._replica, self.shares, self._notify)
         self._now = now
         self._send: Send | None = None
+        self._on_unsent: Callable[[], object] | None = None
         self._unsent: dict[tuple[str, str], None] = {}
         self._watches: set[Watch] = set()
         self._heard: dict[str, int] = {}
@@ -195,13 +196,15 @@ class StateSynchronizer:
 
     # -- for the mesh -----------------------------------------------------------------------------------------------
 
-    def send_with(self, send: Send | None) -> None:
+    def send_with(self, send: Send | None, on_unsent: Callable[[], object] | None = None) -> None:
         """Lets a mesh carry what is to be told.
 
         Args:
             send: callable(target node or "" for all, type, data), or None to be alone again.
+            on_unsent: called when there is something for `flush` to tell, and was nothing before.
         """
         self._send = send
+        self._on_unsent = on_unsent
 
     def shares(self, category: str) -> bool:
         """Whether this node takes part in a category."""
@@ -221,19 +224,24 @@ class StateSynchronizer:
             shared = filter(self.shares, self._replica.categories())
             self._send(target, *self._anti_entropy.roots(shared))
 
-    def receive(self, source: str, kind: str, data: Any) -> None:
+    def receive(self, source: str, kind: str, data: Any) -> bool:
         """Takes in what another node's synchronizer sent, and answers it.
 
         Args:
             source: that node's name.
             kind: the message's type.
             data: its data; anything.
+
+        Returns:
+            Whether it changed anything here.
         """
         now = self._now()
+        taken = self._anti_entropy.taken
         self._heard[source] = now
         for answer in self._anti_entropy.receive(kind, data, now):
             if self._send is not None:
                 self._send(source, *answer)
+        return self._anti_entropy.taken != taken
 
     def forget(self, node: str) -> None:
         """A node is gone for good: its place in the status is given back."""
@@ -241,6 +249,8 @@ class StateSynchronizer:
 
     def _wrote(self, category: str, key: str) -> None:
         if self._send is not None and self.shares(category):
+            if not self._unsent and self._on_unsent is not None:
+                self._on_unsent()
             self._unsent[category, key] = None
         self._notify(category, key)
 

@@ -180,6 +180,25 @@ class GatewayClient(Publishing):
         id = self.publish(event_type, data, **fields)
         return await self._answers.to(id, str(event_type), timeout)
 
+    async def ask(self, event_type: str, data: Any = None, *, timeout: float = 10.0) -> Any:
+        """Asks the gateway itself.
+
+        Args:
+            event_type: a reserved type that it answers.
+            data: what JSON can say.
+            timeout: seconds.
+
+        Returns:
+            The answer's data.
+
+        Raises:
+            DisconnectedError: if the connection breaks first.
+            RequestTimeoutError: if no answer comes.
+            TransportError: if it does not know the type.
+        """
+        id = self._open().outbox.send(event_type, data)
+        return (await self._answers.to(id, event_type, timeout)).data
+
     # -- receiving ------------------------------------------------------------------------------------------------
 
     def register_handler(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Protocol
 
 from lexmesh._codec import StreamEvent
 from lexmesh._pipeline import Core
@@ -71,12 +72,27 @@ class _Told(PerSecond):
         return self.strikes[outcome]
 
 
+class NodeProtocol(Protocol):
+    """What a node of a mesh understands beyond what any gateway does."""
+
+    def control(self, session: Peer, event: StreamEvent) -> bool:
+        """Takes a reserved message; whether it was one of a mesh's."""
+        ...
+
+    def closed(self, session: Peer) -> None:
+        """A connection is gone, of a node or not."""
+        ...
+
+
 class GatewayProtocol:
     """Answers control messages and tells clients what was refused.
 
     Args:
         core: the node's pipeline.
         node_id: the node's name.
+
+    Attributes:
+        nodes: hears what nodes of the mesh say; None on a gateway that is in none.
     """
 
     def __init__(self, core: Core, node_id: str) -> None:
@@ -85,6 +101,8 @@ class GatewayProtocol:
         self._peers: dict[Peer, _Told] = {}  # those that had something refused
         self._congested: set[Peer] = set()
         self._waiting: list[tuple[Peer, str]] = []
+        self._flushing: list[asyncio.Future[None]] = []
+        self.nodes: NodeProtocol | None = None
         self._answers = {SUBSCRIBE: self._subscribe, UNSUBSCRIBE: self._unsubscribe, FLUSH: self._flush}
 
     def opened(self, session: Peer) -> None:
@@ -95,11 +113,15 @@ class GatewayProtocol:
     def closed(self, session: Peer) -> None:
         """Forgets a client; acks that waited for its queue may go."""
         self._peers.pop(session, None)
+        if self.nodes is not None:
+            self.nodes.closed(session)
         self._waiting = [(waiter, id) for waiter, id in self._waiting if waiter is not session]
         self.congested(session, False)
 
     def control(self, session: Peer, event: StreamEvent) -> None:
         """Answers a reserved message."""
+        if self.nodes is not None and self.nodes.control(session, event):
+            return
         answer = self._answers.get(event.event_type)
         if answer is not None:
             answer(session, event)
@@ -116,10 +138,24 @@ class GatewayProtocol:
             waiting, self._waiting = self._waiting, []
             for waiter, id in waiting:
                 self._ack(waiter, id)
+            flushing, self._flushing = self._flushing, []
+            for future in flushing:
+                if not future.done():
+                    future.set_result(None)
+
+    async def uncongested(self) -> None:
+        """Waits until no queue is over its soft limit."""
+        while self._congested:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._flushing.append(future)
+            await future
 
     def refused(self, session: Peer, outcome: str, reason: str, path: str, id: str | None, now: int) -> None:
-        """Tells a client why a message was not routed, and closes on one that sends nothing else."""
-        if outcome not in ("denied", "malformed") or not session.is_open:
+        """Tells a client why a message was not routed, and closes on one that sends nothing else.
+
+        A node passes on what others said: it is counted here, and nobody is told.
+        """
+        if outcome not in ("denied", "malformed") or not session.is_open or session.outbox.is_node:
             return
         peer = self._peers.get(session)
         if peer is None:

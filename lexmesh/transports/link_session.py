@@ -190,6 +190,10 @@ class LinkSession(Peer):
 
     # -- reading on and off ---------------------------------------------------------------------------------------
 
+    def take_freely(self) -> None:
+        """Charges the peer for its messages no more."""
+        self._bucket = None
+
     def _stop_reading(self) -> None:
         self._may_read.clear()
 

@@ -237,6 +237,10 @@ class Peer(ABC):
         for publisher in waiting or ():
             publisher.resume()
 
+    @abstractmethod
+    def take_freely(self) -> None:
+        """Charges the peer for its messages no more: it passes on those of many."""
+
     # -- for users ------------------------------------------------------------------------------------------------
 
     def send(self, event_type: str, data: Any = None, *, reply_to: str = "") -> None:

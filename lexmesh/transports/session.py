@@ -111,6 +111,10 @@ class Session(Peer):
             self.link.trim()
             self.outbox.trim()
 
+    def take_freely(self) -> None:
+        """Charges the peer for its messages no more."""
+        self.link.take_freely()
+
     def _stop_reading(self) -> None:
         if self.link.transport is not None:
             self.link.transport.underlying_transport.pause_reading()

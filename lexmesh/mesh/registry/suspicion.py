@@ -44,6 +44,8 @@ class Suspicion:
         """One has come."""
         passed = max(0.0, now - self.last)
         self.last = max(self.last, now)
+        if not self._intervals and passed < self._interval:
+            return  # it was heard of in the midst of one
         if len(self._intervals) == WINDOW:
             oldest = self._intervals[0]
             self._sum -= oldest

@@ -147,7 +147,10 @@ class NodeTable:
         node = self._nodes.get(node_id)
         if node is None or epoch != node.entry.epoch or node.entry.leaving:
             return False
-        if node.status in (NodeStatus.DORMANT, NodeStatus.DISCONNECTED):  # back; the pause tells nothing of its ways
+        if node.status not in (
+            NodeStatus.ACTIVE,
+            NodeStatus.SUSPECT,
+        ):  # new or back; the pause tells nothing of its ways
             node.suspicion = Suspicion(self._interval, now)
         else:
             node.suspicion.heartbeat(now)

@@ -1,0 +1,329 @@
+"""A node of the mesh: a gateway for clients, linked to other nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from lexmesh._codec import StreamEvent
+from lexmesh._router import Endpoint
+from lexmesh.config import MeshConfig
+from lexmesh.errors import DeniedError
+from lexmesh.events import EventType
+from lexmesh.mesh.clock import FREQUENCY, FrequencySync
+from lexmesh.mesh.load import LoadMeter
+from lexmesh.mesh.membership import Membership
+from lexmesh.mesh.mesh_registry import MeshRegistry
+from lexmesh.mesh.registry.node import NodeStatus
+from lexmesh.mesh.state.replica import Strategy
+from lexmesh.mesh.status import mesh_status
+from lexmesh.mesh.synchronizer import StateSynchronizer
+from lexmesh.mesh.timers import MeshTimers
+from lexmesh.mesh.wall_clock import now_ms, wall_ms
+from lexmesh.nsr import NsrPolicy
+from lexmesh.transports.answers import Answers
+from lexmesh.transports.gateway_protocol import protocol_of
+from lexmesh.transports.loop import run_until_signal
+from lexmesh.transports.websocket import WebSocketServer
+
+if TYPE_CHECKING:
+    from lexmesh.transports.grpc_server import GrpcServer
+
+__all__ = ["MeshCore"]
+
+GRPC_SHARE = 0.5
+"""Of a stop's time, what gRPC calls and links may take."""
+
+WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not listened on
+
+
+class MeshCore:
+    """One node of a mesh.
+
+    Args:
+        config: its name, mesh, ports, peers and limits; from the environment when None.
+        policy: the consent policy; the configured file, which can be reloaded, or the default policy when None.
+        categories: of shared state, those that this node takes part in; None for all.
+        strategies: by category, what decides between concurrent writes; see StateSynchronizer.
+        frequency: hertz of `bio_sync`.
+
+    Attributes:
+        gateway: what clients connect to.
+        pipeline: polices, filters and routes; the gateway's.
+        registry: who is in the mesh.
+        state: what all nodes share.
+        phase: the common clock of 0.0043 Hz.
+
+    Raises:
+        ValueError: if a name is none.
+        PolicyError: if the configured policy cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        config: MeshConfig | None = None,
+        *,
+        policy: NsrPolicy | None = None,
+        categories: Iterable[str] | None = None,
+        strategies: Mapping[str, Strategy] | None = None,
+        frequency: float = FREQUENCY,
+    ) -> None:
+        self.config = config or MeshConfig()
+        self.node_id = self.config.node_id
+        self.gateway = WebSocketServer(config=self.config, policy=policy)
+        self.pipeline = self.gateway.pipeline
+        self.registry = MeshRegistry(
+            self.node_id,
+            capabilities=self.config.capabilities,
+            heartbeat_interval=self.config.heartbeat_interval,
+        )
+        self.state = StateSynchronizer(self.node_id, categories=categories, strategies=strategies)
+        self.phase = FrequencySync(self.node_id, frequency)
+        self.status = NodeStatus.INITIALIZING
+        self._started = 0
+        self._protocol = protocol_of(self.pipeline)
+        self._answers = Answers(self.pipeline.core)
+        self._load = LoadMeter(self.pipeline.core, self.ledger, lambda: self.links)
+        self._members = Membership(
+            self.gateway,
+            self.config,
+            self.registry,
+            self.state,
+            self.phase,
+            load=self._load.read,
+            status=self.get_mesh_status,
+            seen_at=self._seen_at,
+        )
+        self._protocol.nodes = self._members
+        self._grpc: GrpcServer | None = None
+        self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
+        self.gateway.add_links(self._other_endpoints)
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listens, and begins to link to the configured peers.
+
+        Raises:
+            ConfigError: if the audit file cannot be written, or a certificate cannot be read.
+            PortInUseError: if another process has a port.
+            TransportError: if an address cannot be listened on.
+        """
+        if self._timers.running:
+            return
+        await self.gateway.start()
+        try:
+            await self._start_grpc()
+        except BaseException:
+            await self.gateway.stop(0)
+            raise
+        self._started = now_ms()
+        self.status = NodeStatus.ACTIVE
+        self.registry.table.declare(now_ms(), addresses=tuple(self._addresses()), leaving=False)
+        self._load.begin()
+        self._members.begin()
+        self._members.heartbeats.beat(now_ms())
+        self._timers.start()
+
+    async def _start_grpc(self) -> None:
+        if self.config.grpc_port is None:
+            return
+        from lexmesh.transports.grpc_server import GrpcServer  # noqa: PLC0415 - grpc takes a while to load
+
+        grpc = GrpcServer(self.node_id, config=self.config, pipeline=self.pipeline)
+        await grpc.open()
+        self._grpc = grpc
+
+    async def stop(self, seconds: float | None = None) -> None:
+        """Says goodbye to the other nodes, drains and closes.
+
+        Args:
+            seconds: how long it may take; the configured drain time when None.
+        """
+        if not self._timers.running:
+            return
+        seconds = self.config.drain_seconds if seconds is None else seconds
+        self._timers.stop()
+        self._members.stop_dialling()
+        self.state.flush()
+        self.registry.table.declare(now_ms(), leaving=True)
+        self._members.directory.announce()
+        self.status = NodeStatus.DISCONNECTED
+        await self._members.close()
+        begun = asyncio.get_running_loop().time()
+        if self._grpc is not None:
+            grpc, self._grpc = self._grpc, None
+            await grpc.close(GRPC_SHARE * seconds)
+        await self.gateway.stop(max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
+        await self.state.stop()
+
+    async def serve_forever(self) -> None:
+        """Starts, and runs until cancelled."""
+        async with self:
+            await asyncio.Event().wait()
+
+    def run(self) -> None:
+        """Runs until SIGINT or SIGTERM, then drains; SIGHUP reloads the policy. For plain scripts."""
+        run_until_signal(self)
+
+    async def reload_policy(self) -> bool:
+        """Puts the configured policy file in force as it is now; whether it is."""
+        return await self.gateway.reload_policy()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def publish(self, event_type: str, data: Any = None, **fields: Any) -> str:
+        """Publishes an event to handlers, clients and nodes, without waiting.
+
+        Args:
+            event_type: its subject.
+            data: what JSON can say, text or bytes.
+            **fields: metadata, target_node, ttl, priority and reply_to, as in StreamEvent.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            DeniedError: if the policy refuses it.
+            MalformedError: if the fields do not make a message.
+            TypeError: if a field has the wrong type.
+        """
+        return self.gateway.publish(event_type, data, **fields)
+
+    async def flush(self) -> None:
+        """Lets what was published leave, and waits until links and clients take more, or have overflowed."""
+        await asyncio.sleep(0)
+        await self._protocol.uncongested()
+
+    async def broadcast_event(self, event_type: str, data: Any = None, **fields: Any) -> str:
+        """Publishes an event to all nodes, and lets it leave; as `publish`, whose id it returns."""
+        id = self.publish(event_type, data, **fields)
+        await self.flush()
+        return id
+
+    async def send_to_node(self, target_node: str, event_type: str, data: Any = None, **fields: Any) -> str:
+        """Publishes an event to one node, or to a client of any, and lets it leave; returns its id."""
+        return await self.broadcast_event(event_type, data, target_node=target_node, **fields)
+
+    async def request(
+        self, target_node: str, event_type: str, data: Any = None, *, timeout: float = 10.0, **fields: Any
+    ) -> StreamEvent:
+        """Publishes an event and waits for the first answer: what a handler elsewhere returns as a dict.
+
+        Args:
+            target_node: who is asked; empty for whoever subscribes to the event type.
+            event_type, data, **fields: as for publish.
+            timeout: seconds.
+
+        Returns:
+            The answer.
+
+        Raises:
+            DeniedError: if the policy refuses the request.
+            RequestTimeoutError: if no answer comes.
+        """
+        id = self.publish(event_type, data, target_node=target_node, **fields)
+        return await self._answers.to(id, str(event_type), timeout)
+
+    def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:
+        """Calls a handler with every event on a subject, of this node's and others'.
+
+        Args:
+            subject: an event type; `*` stands for one token, `>` at the end for the rest.
+            handler: callable(event), sync or async. A dict it returns is sent back to who published the event.
+
+        Raises:
+            SubjectError: if the subject is not a pattern.
+        """
+        self.gateway.subscribe(subject, handler)
+
+    def unsubscribe(self, subject: str, handler: object) -> bool:
+        """Ends a subscription; whether there was one."""
+        return self.pipeline.unregister_handler(subject, handler)
+
+    def register_event_handler(self, event_type: str, handler: Callable[..., Any]) -> None:
+        """Calls a handler with the data of every event on a subject; else as `subscribe`."""
+        self.gateway.register_handler(event_type, handler)
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def get_mesh_status(self) -> dict[str, Any]:
+        """How this node and the mesh stand, as this node sees it; see `mesh_status`."""
+        return mesh_status(
+            self.registry,
+            status=self.status,
+            mesh_name=self.config.mesh_name,
+            uptime=(now_ms() - self._started) / 1000 if self._started else 0.0,
+            links=self._members.links.names(),
+            faults=self._members.faults,
+        )
+
+    def ledger(self) -> dict[str, Any]:
+        """What came in and went out, by outcome, with this node's name, uptime and links."""
+        return self.gateway.ledger()
+
+    @property
+    def port(self) -> int:
+        """The TCP port that WebSocket clients and nodes connect to."""
+        return self.gateway.port
+
+    @property
+    def grpc_port(self) -> int | None:
+        """The TCP port for gRPC; None while it is not offered."""
+        return None if self._grpc is None else self._grpc.port
+
+    @property
+    def links(self) -> list[str]:
+        """The nodes that this one is linked to."""
+        return self._members.links.names()
+
+    def link_to(self, url: str) -> None:
+        """Links to one more node, now and whenever that link breaks, until this node stops.
+
+        Args:
+            url: ws://, wss://, grpc:// or grpcs://.
+        """
+        self._members.dial(url)
+
+    def set_capabilities(self, capabilities: Iterable[str]) -> None:
+        """Says anew which tasks this node takes; the others hear of it at once."""
+        self.registry.set_capabilities(capabilities)
+        self._members.directory.announce()
+
+    # -- addresses --------------------------------------------------------------------------------------------------
+
+    def _addresses(self) -> list[str]:
+        if self.config.addresses:
+            return list(self.config.addresses)
+        return [] if self.config.host in WILDCARDS else self._addresses_at(self.config.host)
+
+    def _addresses_at(self, host: str) -> list[str]:
+        host = f"[{host}]" if ":" in host else host
+        grpc = "grpcs" if self.config.grpc_tls_certificate else "grpc"
+        also = [] if self.grpc_port is None else [f"{grpc}://{host}:{self.grpc_port}"]
+        return [f"ws://{host}:{self.port}", *also]
+
+    def _seen_at(self, host: str) -> None:
+        """A peer sees this node at an address: where it listens on all of them, this one reaches it."""
+        if self.config.host in WILDCARDS and not self.registry.table.own.addresses:
+            self.registry.table.declare(now_ms(), addresses=tuple(self._addresses_at(host)))
+            self._members.directory.announce()
+
+    def _other_endpoints(self) -> list[Endpoint]:
+        served = self._grpc.endpoints() if self._grpc is not None else []
+        return [*served, *self._members.endpoints]
+
+    def _tell_tick(self, tick: int) -> None:
+        """Publishes `bio_sync`, unless nobody would hear it."""
+        if self.pipeline.core.router.listeners(str(EventType.BIO_SYNC)):
+            with contextlib.suppress(DeniedError):  # counted and recorded
+                self.publish(EventType.BIO_SYNC, self.phase.event(tick, wall_ms()))

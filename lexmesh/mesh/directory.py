@@ -1,0 +1,85 @@
+"""How nodes tell each other who is in the mesh: news at once, digests now and then for what was missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from lexmesh.events import RESERVED_PREFIX
+from lexmesh.mesh.node_link import NodeLink
+from lexmesh.mesh.node_links import NodeLinks
+from lexmesh.mesh.registry.node import NodeEntry
+from lexmesh.mesh.registry.table import NodeTable
+
+__all__ = ["DIGEST", "NODES", "Directory"]
+
+NODES = RESERVED_PREFIX + "mesh.nodes"
+DIGEST = RESERVED_PREFIX + "mesh.digest"
+
+MOST_ENTRIES = 200
+"""In one message: an entry has mostly 200 bytes, and a few kilobytes at most where nodes are not out to do harm."""
+
+
+class Directory:
+    """A node's entries and those of others, exchanged over its links.
+
+    Args:
+        table: what is known.
+        links: carry it.
+    """
+
+    def __init__(self, table: NodeTable, links: NodeLinks) -> None:
+        self._table = table
+        self._links = links
+
+    def announce(self) -> None:
+        """Tells all of this node's own entry, which has changed."""
+        self._links.tell(NODES, {"entries": [self._table.own.data()]})
+
+    def learn(self, link: NodeLink, entry: NodeEntry, now: int) -> None:
+        """Takes the entry that came with a hello, and passes it on."""
+        self._merge(link, [entry.data()], now)
+
+    def compare(self, link: NodeLink) -> None:
+        """Asks a node what it knows that is not known here; what both know the same costs 16 hex digits."""
+        link.send(DIGEST, {"whole": self._whole()})
+
+    def receive(self, link: NodeLink, kind: str, data: Any, now: int) -> None:
+        """Takes in what another node's directory sent, and answers it.
+
+        Args:
+            link: where it came from.
+            kind: the message's type.
+            data: its data; anything.
+            now: milliseconds since 1970-01-01 UTC.
+        """
+        if not isinstance(data, dict):
+            return
+        if kind == NODES and isinstance(data.get("entries"), list):
+            self._merge(link, data["entries"], now)
+        elif kind == DIGEST and isinstance(data.get("versions"), dict):
+            self._answer(link, data["versions"], is_answer=data.get("answer") is True)
+        elif kind == DIGEST and data.get("whole") != self._whole():
+            link.send(DIGEST, {"versions": self._table.digest()})
+
+    def _answer(self, link: NodeLink, versions: dict[str, Any], *, is_answer: bool) -> None:
+        for entries in _parts(self._table.newer_than(versions)):
+            link.send_piece(NODES, {"entries": entries})
+        if not is_answer:
+            link.send(DIGEST, {"versions": self._table.digest(), "answer": True})
+
+    def _merge(self, link: NodeLink, entries: Iterable[Any], now: int) -> None:
+        changed = (self._table.get(name) for name in self._table.merge(entries, now))
+        for part in _parts([node.entry.data() for node in changed if node is not None]):
+            self._links.tell(NODES, {"entries": part}, but=link)
+
+    def _whole(self) -> str:
+        versions = orjson.dumps(self._table.digest(), option=orjson.OPT_SORT_KEYS)
+        return blake2b(versions, digest_size=8).hexdigest()
+
+
+def _parts(entries: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    return (entries[at : at + MOST_ENTRIES] for at in range(0, len(entries), MOST_ENTRIES))

@@ -1,0 +1,218 @@
+"""All links of a node to others: who may have one, and which one stays where there are two."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from lexmesh._codec import StreamEvent
+from lexmesh._pipeline import Core
+from lexmesh.events import RESERVED_PREFIX
+from lexmesh.mesh.hello import HELLO, Hello, HelloError
+from lexmesh.mesh.node_link import NodeLink
+from lexmesh.transports.peer import Peer
+
+__all__ = ["RETIRED", "Greeter", "NodeLinks"]
+
+RETIRED = RESERVED_PREFIX + "retired"
+"""The last message on a link that is not kept; once both sides have said so, its dialler closes."""
+
+RETIRE_SECONDS = 5.0
+"""How long that may take."""
+
+OTHER_LINK_SECONDS = 1.0
+"""How long after the other side has retired a link the one that it keeps may take to be known here."""
+
+HELLO_SECONDS = 5.0
+"""How long the answer to a hello may take."""
+
+CLOSE_REFUSED = 1008
+
+logger = logging.getLogger("lexmesh.mesh")
+
+
+class Greeter(Protocol):
+    """Who has dialled a connection."""
+
+    def established(self, node: str) -> None:
+        """The other side is a node of the mesh, and this is its name."""
+        ...
+
+    def refused(self, reason: str, *, is_self: bool) -> None:
+        """There is no link to what is there."""
+        ...
+
+
+class NodeLinks:
+    """The links of one node.
+
+    Args:
+        core: the node's pipeline.
+        own: makes what this node says of itself.
+        on_up: callable(link), told of each node that is linked now and was not before, or has started anew.
+        on_down: callable(name), told of each node that is linked no more.
+    """
+
+    def __init__(
+        self, core: Core, own: Callable[[], Hello], on_up: Callable[[NodeLink], None], on_down: Callable[[str], None]
+    ) -> None:
+        self._core = core
+        self._own = own
+        self._on_up = on_up
+        self._on_down = on_down
+        self._greeters: dict[Peer, Greeter] = {}
+        self._links: dict[Peer, NodeLink] = {}
+        self._by_name: dict[str, NodeLink] = {}
+        self.refused = 0
+
+    # -- looking up -------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __iter__(self) -> Iterator[NodeLink]:
+        return iter(list(self._by_name.values()))
+
+    def get(self, name: str) -> NodeLink | None:
+        """The link to a node; None if there is none."""
+        return self._by_name.get(name)
+
+    def of(self, session: Peer) -> NodeLink | None:
+        """The link that a connection is; None if it is a client's."""
+        return self._links.get(session)
+
+    def names(self) -> list[str]:
+        """The nodes that are linked."""
+        return sorted(self._by_name)
+
+    def tell(self, kind: str, data: Any, *, but: NodeLink | None = None) -> None:
+        """Sends a reserved message to all linked nodes, perhaps but one."""
+        for link in self:
+            if link is not but:
+                link.send(kind, data)
+
+    # -- beginning --------------------------------------------------------------------------------------------------
+
+    def greet(self, session: Peer, greeter: Greeter) -> None:
+        """Says hello on a connection that this node has dialled."""
+        self._greeters[session] = greeter
+        session.send(HELLO, self._own().data())
+        asyncio.get_running_loop().call_later(HELLO_SECONDS, self._give_up, session)
+
+    def hello(self, session: Peer, event: StreamEvent) -> Hello | None:
+        """Takes the other side's hello, and answers it if that came first.
+
+        Returns:
+            The hello; None if there is no link.
+        """
+        if session in self._links:
+            return None
+        greeter = self._greeters.get(session)
+        ours = self._own()
+        try:
+            theirs = Hello.of(event.data)
+        except HelloError as error:
+            self._refuse(session, str(error)[:123])
+            return None
+        fault = theirs.fault(ours)
+        is_self = theirs.entry.epoch == ours.entry.epoch and theirs.node_id == ours.node_id
+        if greeter is None and (is_self or not fault):
+            answer = Hello(ours.mesh_name, ours.entry, session.remote_address.rpartition(":")[0])
+            session.send(HELLO, answer.data(), reply_to=event.id)
+        if fault:
+            self._refuse(session, fault, is_self=is_self)
+            return None
+        if greeter is not None:
+            greeter.established(theirs.node_id)
+        self._attach(NodeLink(session, theirs, ours.node_id, dialled=greeter is not None))
+        return theirs
+
+    def no_node(self, session: Peer) -> bool:
+        """The other side has refused something; whether that was the hello, since it is no node."""
+        if session not in self._greeters or session in self._links:
+            return False
+        self._refuse(session, "what answers there is a gateway, and no node of a mesh")
+        return True
+
+    def _give_up(self, session: Peer) -> None:
+        """Ends a connection on which no hello was answered in time."""
+        if session in self._greeters and session not in self._links:
+            session.close(1000, "no hello")
+
+    def _refuse(self, session: Peer, reason: str, *, is_self: bool = False) -> None:
+        self.refused += 1
+        greeter = self._greeters.get(session)
+        if greeter is not None:
+            greeter.refused(reason, is_self=is_self)
+        elif not is_self:
+            logger.warning("refused %s: %s", session.remote_address, reason)
+        session.close(CLOSE_REFUSED, reason)
+
+    def _attach(self, link: NodeLink) -> None:
+        self._links[link.session] = link
+        link.session.take_freely()
+        link.session.outbox.join(link.name)
+        other = self._by_name.get(link.name)
+        if other is not None and not link.wins_over(other):
+            self._retire(link)
+            other.session.outbox.join(link.name)  # the name is that link's again
+            return
+        self._by_name[link.name] = link
+        if other is not None and other.epoch == link.epoch:
+            self._retire(other)
+            return
+        if other is not None:
+            self._core.router.forget(other.session.outbox)
+            link.session.outbox.join(link.name)
+            other.session.cut()
+        self._on_up(link)
+
+    # -- one of two -------------------------------------------------------------------------------------------------
+
+    def _retire(self, link: NodeLink) -> None:
+        """Sends nothing more over a link, but goes on reading what the other side has sent."""
+        link.retired = True
+        self._core.router.forget(link.session.outbox)
+        link.send(RETIRED, None)
+        asyncio.get_running_loop().call_later(RETIRE_SECONDS, link.session.close)
+        self._close_if_retired(link)
+
+    def retired(self, link: NodeLink) -> None:
+        """The other side sends nothing more here, but reads on.
+
+        Which link it keeps instead may be known here a moment later only: until then this one goes on.
+        """
+        link.peer_retired = True
+        if link.retired:
+            self._close_if_retired(link)
+        else:
+            asyncio.get_running_loop().call_later(OTHER_LINK_SECONDS, self._drop, link)
+
+    def _drop(self, link: NodeLink) -> None:
+        """Ends a link that the other side has let go."""
+        if self._by_name.get(link.name) is link:
+            del self._by_name[link.name]
+            self._on_down(link.name)
+            self._retire(link)
+
+    def _close_if_retired(self, link: NodeLink) -> None:
+        if link.retired and link.peer_retired and link.dialled:
+            link.session.close(1000, "another link is kept")
+
+    def let_go(self, name: str) -> None:
+        """Ends the link to a node, if this node has dialled it."""
+        link = self._by_name.get(name)
+        if link is not None and link.dialled:
+            self._drop(link)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def closed(self, session: Peer) -> None:
+        """A connection is gone; it may be a client's."""
+        self._greeters.pop(session, None)
+        link = self._links.pop(session, None)
+        if link is not None and self._by_name.get(link.name) is link:
+            del self._by_name[link.name]
+            self._on_down(link.name)
