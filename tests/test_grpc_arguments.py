@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 from grpc_nodes import blocking_node, grpc_node
 
-from lexmesh import AsyncGrpcClient, ConfigError, ConnectError, GrpcClient, GrpcServer, MeshConfig, NotConnectedError
+from lexmesh import (
+    AsyncGrpcClient,
+    ConfigError,
+    ConnectError,
+    GrpcClient,
+    GrpcServer,
+    LinkClient,
+    MeshConfig,
+    NotConnectedError,
+)
 
 # -- a server that is started twice ------------------------------------------------------------------------------------
 
@@ -70,6 +79,13 @@ def test_hosts_that_are_none(host: Any) -> None:
 def test_hosts_are_names_and_addresses() -> None:
     targets = [GrpcClient("me", host, 7).address.target for host in ("localhost", "10.0.0.1", "::1")]
     assert targets == ["localhost:7", "10.0.0.1:7", "[::1]:7"]
+
+
+@pytest.mark.parametrize("url", ["grpc://user:secret@localhost:1", "grpc://localhost:1?token=secret", "user:secret@h"])
+async def test_urls_with_secrets_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ConnectError, match="not a gRPC URL") as found:
+        await LinkClient("me", url).connect(1)
+    assert "secret" not in str(found.value)
 
 
 # -- no connection -----------------------------------------------------------------------------------------------------

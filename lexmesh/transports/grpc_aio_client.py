@@ -13,11 +13,12 @@ from lexmesh.config import MeshConfig
 from lexmesh.errors import NotConnectedError
 from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.grpc_answers import DataResponse, EventResponse, HealthResponse, StreamReceipt
-from lexmesh.transports.grpc_channel import DEFAULT_PORT, GrpcAddress, GrpcTls, open_aio_channel
+from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, open_aio_channel
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_exchange import Exchange, Headers, Requests
 from lexmesh.transports.grpc_failure import PROBE_SECONDS, cut_short, explained, refused, unanswered
 from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVENTS
+from lexmesh.transports.grpc_url import DEFAULT_PORT
 
 Event = StreamEvent | Mapping[str, Any]
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
