@@ -60,6 +60,32 @@ def test_nobody_there() -> None:
         assert_one_line(found, 1, "cannot connect to grpc://")
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("grpc:/localhost", "write grpc://HOST:PORT"),
+        ("grpc:localhost:50056", "write grpc://HOST:PORT"),
+        ("grpcs:localhost", "write grpcs://HOST:PORT"),
+        ("grpc://", "names no host"),
+        ("grpc://user:se@cret@localhost:1", "name or password"),
+        ("grpc://localhost:1?x=secret", "query"),
+        ("grpc://localhost:1/path", "path"),
+        ("grpc://localhost:99999", "port is none"),
+        ("grpc://localhost:0", "1 to 65535"),
+        ("grpc://::1:50056", "[::1]:50056"),
+    ],
+)
+def test_urls_that_are_none(url: str, said: str) -> None:
+    found = lexmesh("pub", url)
+    assert_one_line(found, 2, said, "grpc")
+    assert b"ws://" not in found.stderr
+    assert b"cret" not in found.stderr
+
+
+def test_a_url_without_a_port_names_the_one_that_was_tried() -> None:
+    assert_one_line(lexmesh("pub", "grpc://nowhere.invalid"), 1, "nowhere.invalid:50051")
+
+
 def test_both_come_back_with_the_gateway() -> None:
     with grpc_gateway() as first:
         url = grpc_url(first)

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 from grpc_nodes import blocking_node, grpc_node
 
-from lexmesh import AsyncGrpcClient, ConfigError, ConnectError, GrpcClient, GrpcServer, MeshConfig, NotConnectedError
+from lexmesh import (
+    AsyncGrpcClient,
+    ConfigError,
+    ConnectError,
+    FrequencySync,
+    GrpcClient,
+    GrpcServer,
+    LinkClient,
+    MeshConfig,
+    NotConnectedError,
+)
 
 # -- a server that is started twice ------------------------------------------------------------------------------------
 
@@ -72,6 +82,13 @@ def test_hosts_are_names_and_addresses() -> None:
     assert targets == ["localhost:7", "10.0.0.1:7", "[::1]:7"]
 
 
+@pytest.mark.parametrize("url", ["grpc://user:secret@localhost:1", "grpc://localhost:1?token=secret", "user:secret@h"])
+async def test_urls_with_secrets_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ConnectError, match="not a gRPC URL") as found:
+        await LinkClient("me", url).connect(1)
+    assert "secret" not in str(found.value)
+
+
 # -- no connection -----------------------------------------------------------------------------------------------------
 
 
@@ -104,3 +121,41 @@ def test_before_connect_and_after_disconnect() -> None:
             assert "await" not in str(found.value)
             client.connect()
             client.disconnect()
+
+
+# -- types -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("timeout", "error"), [("1", TypeError), (float("nan"), ValueError), (-1, ValueError)])
+def test_timeouts_that_are_none(timeout: Any, error: type[Exception]) -> None:
+    for client in (GrpcClient, AsyncGrpcClient):
+        with pytest.raises(error, match="timeout"):
+            client("me", timeout=timeout)
+    with blocking_node() as server, GrpcClient("client", "127.0.0.1", server.port) as client:
+        for call in (client.send_data, client.health_check, lambda timeout: client.stream_events([], timeout=timeout)):
+            with pytest.raises(error, match="timeout"):
+                call(timeout=timeout)
+        assert client.ledger()["taken"] == 0
+        with pytest.raises(error, match="timeout"):
+            GrpcClient("client", "127.0.0.1", server.port).connect(timeout)
+
+
+def test_readings_of_the_wrong_type() -> None:
+    client = GrpcClient("me")
+    with pytest.raises(TypeError, match="data_type must be a str, int is not"):
+        client.send_data(data_type=4)
+    with pytest.raises(TypeError, match="metadata must be a dict, list is not"):
+        client.send_data(metadata=["a"])
+
+
+def test_handlers_of_a_type_that_is_none() -> None:
+    server = GrpcServer("node", 0)
+    with pytest.raises(TypeError, match="event_type must be a str, int is not"):
+        server.register_event_handler(4, print)
+    with pytest.raises(TypeError, match="data_type must be a str, int is not"):
+        server.register_data_handler(4, print)
+
+
+def test_a_frequency_that_is_no_number() -> None:
+    with pytest.raises(TypeError, match="frequency must be a number of hertz, str is not"):
+        FrequencySync("n", "x")

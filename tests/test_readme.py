@@ -1,6 +1,8 @@
 """The README's snippets run as they stand, each as a script of its own."""
 
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = dict(re.findall(r"<!-- run: (\w+) -->\n```python\n(.*?)```", README, re.DOTALL))
 
 
@@ -53,7 +56,7 @@ def gateway() -> Iterator[tuple[int, subprocess.Popen[str]]]:
 
 
 def test_every_python_snippet_is_run() -> None:
-    assert README.count("```python") == len(SNIPPETS) == 9
+    assert README.count("```python") == len(SNIPPETS) == 11
 
 
 def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[int, subprocess.Popen[str]]) -> None:
@@ -126,3 +129,26 @@ def test_refusals_are_heard_of() -> None:
 def test_filters_and_transformers() -> None:
     lines = run(SNIPPETS["filters"]).splitlines()
     assert lines == ["{'fahrenheit': 68.0}", "Outcome(status='routed', rule='', path='')", "filtered"]
+
+
+def test_the_parts_of_the_mesh_alone() -> None:
+    assert run(SNIPPETS["event_bus"]) == "Recursion depth reached: 42\n"
+    lines = run(SNIPPETS["mesh_parts"]).splitlines()
+    assert lines == ["22.0", "spore_lab", "True 232558 ms"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the block waits with curl")
+def test_the_reload_block_is_a_script(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```sh\n([^`]*kill -HUP[^`]*)```", README)
+    port = str(free_port())
+    (tmp_path / "lexmesh").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lexmesh.cli "$@"\n')
+    (tmp_path / "lexmesh").chmod(0o755)
+    shutil.copy(ROOT / "lexmesh" / "nsr" / "default.toml", tmp_path / "my-policy.toml")
+    script = block.replace("8765", port) + "kill -TERM $!\nwait $!\n"
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "LEXMESH_WEBSOCKET_PORT": port}
+    found = subprocess.run(
+        ["sh", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert found.returncode == 0, found.stderr
+    assert "stopped" in found.stdout

@@ -44,10 +44,13 @@ class FrequencySync:
         correction: milliseconds that mesh time is ahead of this node's clock.
 
     Raises:
+        TypeError: if the name is no text or the frequency no number.
         ValueError: if the name is none or the frequency out of range.
     """
 
     def __init__(self, node_id: str, frequency: float = FREQUENCY) -> None:
+        if not isinstance(frequency, int | float) or isinstance(frequency, bool):
+            raise TypeError(f"frequency must be a number of hertz, {type(frequency).__name__} is not")
         if not 1e-6 <= frequency <= 1000:
             raise ValueError(f"frequency = {frequency!r}: must be 0.000001 to 1000 Hz")
         self.node_id = check_node_id(node_id)

@@ -64,3 +64,9 @@ def check_seconds(name: str, seconds: object) -> None:
         raise TypeError(f"{name} must be a number of seconds, {type(seconds).__name__} is not")
     if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"{name} = {seconds!r}: must be 0 seconds or more")
+
+
+def check_text(name: str, value: object) -> None:
+    """Raises TypeError for an argument that is no text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, {type(value).__name__} is not")

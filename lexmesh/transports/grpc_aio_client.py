@@ -13,12 +13,14 @@ from lexmesh._wire import encode_health_request
 from lexmesh.config import MeshConfig
 from lexmesh.errors import NotConnectedError
 from lexmesh.nsr import NsrPolicy
+from lexmesh.transports.arguments import check_seconds
 from lexmesh.transports.grpc_answers import DataResponse, EventResponse, HealthResponse, StreamReceipt
-from lexmesh.transports.grpc_channel import DEFAULT_PORT, GrpcAddress, GrpcTls, open_aio_channel
+from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, open_aio_channel
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_exchange import Exchange, Headers, Requests
 from lexmesh.transports.grpc_failure import PROBE_SECONDS, cut_short, explained, refused, unanswered
 from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVENTS
+from lexmesh.transports.grpc_url import DEFAULT_PORT
 
 Event = StreamEvent | Mapping[str, Any]
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
@@ -46,6 +48,7 @@ class AsyncGrpcClient:
     ) -> None:
         self.node_id = node_id
         self.config = config or MeshConfig()
+        check_seconds("timeout", timeout)
         self.timeout = timeout
         self.address = GrpcAddress.of_host(host, port, tls)
         self._reconnect = reconnect
@@ -56,6 +59,7 @@ class AsyncGrpcClient:
 
     async def connect(self, timeout: float = 10.0) -> None:
         """Connects, and asks the gateway for its health; see GrpcClient.connect."""
+        check_seconds("timeout", timeout)
         if self._channel is not None:
             return
         channel = open_aio_channel(self.address, self.config)
@@ -106,11 +110,12 @@ class AsyncGrpcClient:
         timeout: float | None = None,
     ) -> DataResponse:
         """Sends one reading and waits until its handlers have run; see GrpcClient.send_data."""
+        seconds = self._seconds(timeout)
         message = self._requests.datum(data_type, data, metadata, target_node)
         answer = b""
         answered = False
         try:
-            answer = await self._call(SEND_DATA, "send_data", message, timeout)
+            answer = await self._call(SEND_DATA, "send_data", message, seconds)
             answered = True
         finally:
             self._requests.settle(data_type, answered=answered)
@@ -118,7 +123,7 @@ class AsyncGrpcClient:
 
     async def health_check(self, node_id: str = "", *, timeout: float | None = None) -> HealthResponse:
         """Asks how the gateway is; see GrpcClient.health_check."""
-        answer = await self._call(HEALTH_CHECK, "health_check", encode_health_request(node_id), timeout)
+        answer = await self._call(HEALTH_CHECK, "health_check", encode_health_request(node_id), self._seconds(timeout))
         return HealthResponse.from_proto(answer)
 
     async def stream_events(
@@ -135,6 +140,8 @@ class AsyncGrpcClient:
             response_callback: called with each answer, in the order of the events; may be async.
             timeout: seconds for the whole stream; None for as long as it takes.
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         exchange = Exchange(self._requests)
         stream: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._open().stream_stream(STREAM_EVENTS)
         call = stream(timeout=timeout, metadata=self._requests.headers, wait_for_ready=self._reconnect)
@@ -152,14 +159,20 @@ class AsyncGrpcClient:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
+    def _seconds(self, timeout: float | None) -> float:
+        """A call's time, before anything is counted."""
+        if timeout is None:
+            return self.timeout
+        check_seconds("timeout", timeout)
+        return timeout
+
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:
             raise NotConnectedError
         return self._channel
 
-    async def _call(self, method: str, what: str, message: bytes, timeout: float | None) -> bytes:
+    async def _call(self, method: str, what: str, message: bytes, seconds: float) -> bytes:
         """One unary call."""
-        seconds = self.timeout if timeout is None else timeout
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._open().unary_unary(method)
         try:
             return await call(message, timeout=seconds, metadata=self._requests.headers, wait_for_ready=self._reconnect)

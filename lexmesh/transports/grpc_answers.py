@@ -25,7 +25,7 @@ class EventResponse:
     """What became of an event.
 
     Args:
-        success: whether the gateway took it in and passed it on.
+        success: whether the gateway took it in, though nobody subscribed or a handler raised; the message says more.
         message: what handlers answered, as JSON; else the outcome, such as `routed`, or `denied: <rule> at <path>`.
         timestamp: when it was answered, milliseconds since 1970-01-01 UTC.
     """
@@ -91,7 +91,7 @@ class StreamReceipt:
 
     Args:
         sent: events that left.
-        accepted: of these, those that the gateway took in and passed on.
+        accepted: of these, those that the gateway took in.
         refused: of these, those that it did not.
         denied: events that this end's policy refused; they did not leave.
     """

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from lexmesh.config import MeshConfig
-from lexmesh.errors import ConfigError, ConnectError
+from lexmesh.errors import ConfigError
 from lexmesh.transports.arguments import check_host, check_port
 from lexmesh.transports.backoff import CAP_SECONDS, FIRST_SECONDS
 from lexmesh.transports.grpc_core import grpc
+from lexmesh.transports.grpc_url import host_and_port
 from lexmesh.transports.handshake import largest_relayed
 from lexmesh.transports.tls_files import TlsFileError, read_authority, read_pair
-
-DEFAULT_PORT = 50051
 
 LINK_MARGIN = 65536
 """Bytes that a Batch may have over the largest message: it holds one, or as much as this."""
@@ -104,16 +102,8 @@ class GrpcAddress:
         Raises:
             ConnectError: if it is no such URL.
         """
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname or "", DEFAULT_PORT if parts.port is None else parts.port
-            usable = parts.scheme in ("grpc", "grpcs") and bool(host.encode("idna")) and port > 0
-            usable = usable and parts.path in ("", "/")
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ConnectError(url, "not a gRPC URL; give grpc://host:port or grpcs://host:port")
-        return cls.of_host(host, port, (tls or GrpcTls()) if parts.scheme == "grpcs" else None)
+        scheme, host, port = host_and_port(url)
+        return cls._of(host, port, (tls or GrpcTls()) if scheme == "grpcs" else None)
 
     @classmethod
     def of_host(cls, host: str, port: int, tls: GrpcTls | None = None) -> GrpcAddress:
@@ -125,6 +115,10 @@ class GrpcAddress:
         check_tls(tls)
         check_host(host)
         check_port(port, 1)
+        return cls._of(host, port, tls)
+
+    @classmethod
+    def _of(cls, host: str, port: int, tls: GrpcTls | None) -> GrpcAddress:
         return cls(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls)
 
 

@@ -13,12 +13,14 @@ from lexmesh._wire import encode_health_request
 from lexmesh.config import MeshConfig
 from lexmesh.errors import NotConnectedError
 from lexmesh.nsr import NsrPolicy
+from lexmesh.transports.arguments import check_seconds
 from lexmesh.transports.grpc_answers import DataResponse, EventResponse, HealthResponse, StreamReceipt
-from lexmesh.transports.grpc_channel import DEFAULT_PORT, GrpcAddress, GrpcTls, open_channel
+from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, open_channel
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_exchange import Exchange, Headers, Requests
 from lexmesh.transports.grpc_failure import PROBE_SECONDS, cut_short, explained, refused, unanswered
 from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVENTS
+from lexmesh.transports.grpc_url import DEFAULT_PORT
 
 Event = StreamEvent | Mapping[str, Any]
 
@@ -62,6 +64,7 @@ class GrpcClient:
     ) -> None:
         self.node_id = node_id
         self.config = config or MeshConfig()
+        check_seconds("timeout", timeout)
         self.timeout = timeout
         self.address = GrpcAddress.of_host(host, port, tls)
         self._reconnect = reconnect
@@ -82,6 +85,7 @@ class GrpcClient:
             RuntimeError: in a coroutine, whose loop would stand still meanwhile.
         """
         _not_in_a_coroutine()
+        check_seconds("timeout", timeout)
         if self._channel is not None:
             return
         channel = open_channel(self.address, self.config)
@@ -151,11 +155,12 @@ class GrpcClient:
             TransportError: if the gateway refuses it, as too big for instance.
         """
         _not_in_a_coroutine()
+        seconds = self._seconds(timeout)
         message = self._requests.datum(data_type, data, metadata, target_node)
         answer = b""
         answered = False
         try:
-            answer = self._call(SEND_DATA, "send_data", message, timeout)
+            answer = self._call(SEND_DATA, "send_data", message, seconds)
             answered = True
         finally:
             self._requests.settle(data_type, answered=answered)
@@ -173,7 +178,7 @@ class GrpcClient:
         """
         _not_in_a_coroutine()
         return HealthResponse.from_proto(
-            self._call(HEALTH_CHECK, "health_check", encode_health_request(node_id), timeout)
+            self._call(HEALTH_CHECK, "health_check", encode_health_request(node_id), self._seconds(timeout))
         )
 
     def stream_events(
@@ -202,6 +207,8 @@ class GrpcClient:
             TypeError: if an event is none.
         """
         _not_in_a_coroutine()
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         exchange = Exchange(self._requests)
         tell = response_callback or (lambda _response: None)
         source = _Source(exchange, events, tell)
@@ -226,14 +233,20 @@ class GrpcClient:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
+    def _seconds(self, timeout: float | None) -> float:
+        """A call's time, before anything is counted."""
+        if timeout is None:
+            return self.timeout
+        check_seconds("timeout", timeout)
+        return timeout
+
     def _open(self) -> grpc.Channel:
         if self._channel is None:
             raise NotConnectedError
         return self._channel
 
-    def _call(self, method: str, what: str, message: bytes, timeout: float | None) -> bytes:
+    def _call(self, method: str, what: str, message: bytes, seconds: float) -> bytes:
         """One unary call."""
-        seconds = self.timeout if timeout is None else timeout
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._open().unary_unary(method)
         try:
             return call(message, timeout=seconds, metadata=self._requests.headers, wait_for_ready=self._reconnect)

@@ -17,6 +17,7 @@ from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
 from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import StreamPipeline
+from lexmesh.transports.arguments import check_text
 from lexmesh.transports.grpc_answers import EventResponse, StreamReceipt
 from lexmesh.transports.publishing import now_ms
 
@@ -70,6 +71,9 @@ class Requests:
         """One DataMessage; see Caller.datum."""
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"data must be bytes, {type(data).__name__} is not; encode it first")
+        check_text("data_type", data_type)
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise TypeError(f"metadata must be a dict, {type(metadata).__name__} is not")
         with self._lock:
             pairs = None if metadata is None else dict(metadata)
             return self._caller.datum(data_type, bytes(data), pairs, target_node, now_ms())

@@ -16,7 +16,7 @@ from lexmesh.nsr import NsrPolicy
 from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import StreamPipeline, check_handler
 from lexmesh.store.configured_audit import audit_file_of, start_audit
-from lexmesh.transports.arguments import check_port
+from lexmesh.transports.arguments import check_port, check_text
 from lexmesh.transports.grpc_listener import GrpcListener
 from lexmesh.transports.grpc_service import GrpcService, now_ms
 from lexmesh.transports.own_thread import OwnThread
@@ -103,7 +103,9 @@ class GrpcServer:
 
         Raises:
             SubjectError: if the subject is not a pattern.
+            TypeError: if the subject is no text, or the handler cannot be called.
         """
+        check_text("event_type", event_type)
         self.pipeline.register_handler(event_type, handler)
 
     def register_data_handler(self, data_type: str, handler: Callable[[StreamData], Any]) -> None:
@@ -115,7 +117,9 @@ class GrpcServer:
 
         Raises:
             SubjectError: if the subject is not a pattern.
+            TypeError: if the subject is no text, or the handler cannot be called.
         """
+        check_text("data_type", data_type)
         check_handler(handler)
 
         def call(event: StreamEvent, _source: Endpoint) -> Any:

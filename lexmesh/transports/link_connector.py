@@ -41,7 +41,7 @@ class LinkConnector(Connector[LinkSession]):
             self._token = secrets.token_hex(16)
         channel = open_aio_channel(address, self._client.config)
         try:
-            call, session.resumed = await self._answered(channel, timeout)
+            call, session.resumed = await self._answered(channel, address.url, timeout)
         except BaseException:
             await channel.close()
             raise
@@ -51,7 +51,7 @@ class LinkConnector(Connector[LinkSession]):
         await begun
         return session
 
-    async def _answered(self, channel: grpc.aio.Channel, timeout: float) -> tuple[Call, bool]:
+    async def _answered(self, channel: grpc.aio.Channel, url: str, timeout: float) -> tuple[Call, bool]:
         """A call that the gateway has answered, and whether it remembers the link."""
         link: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(LINK)
         call = link(metadata=((TOKEN_KEY, self._token),), wait_for_ready=False)
@@ -60,12 +60,12 @@ class LinkConnector(Connector[LinkSession]):
                 told: Mapping[str, str | bytes] = dict(await call.initial_metadata())
                 if RESUMED_KEY in told:  # a call that has failed has metadata too, empty ones
                     return call, told[RESUMED_KEY] == "1"
-                raise refused(self._url, await call.code(), await call.details() or "")
+                raise refused(url, await call.code(), await call.details() or "")
         except TimeoutError:
             call.cancel()
-            raise not_in_time(self._url) from None
+            raise not_in_time(url) from None
         except grpc.aio.AioRpcError as error:
-            raise refused(self._url, error.code(), error.details() or "") from None
+            raise refused(url, error.code(), error.details() or "") from None
 
     async def _carry(
         self, session: LinkSession, channel: grpc.aio.Channel, call: Call, address: str, begun: asyncio.Future[None]
