@@ -199,3 +199,17 @@ def test_a_stop_under_load_drains(running: Gateway, stubs: Any) -> None:
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     until(lambda: running.process.poll() is not None, "the end")
     assert running.stop()["balanced"]
+
+
+async def test_a_client_that_answers_no_ping_is_cut(stubs: Any) -> None:
+    with grpc_gateway(env={"LEXMESH_GRPC_KEEPALIVE": "1"}) as running:
+        port = int(grpc_address(running).rpartition(":")[2])
+        reader, writer = await connect(port)
+        heard = b""
+        async with asyncio.timeout(PATIENCE):
+            with contextlib.suppress(ConnectionError):
+                while some := await reader.read(65_536):
+                    heard += some
+        assert b"ping_timeout" in heard
+        await cut(writer)
+        await asyncio.to_thread(assert_fine, running, stubs)

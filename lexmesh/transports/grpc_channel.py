@@ -135,6 +135,7 @@ def channel_options(config: MeshConfig, tls: GrpcTls | None) -> list[Option]:
         ("grpc.max_reconnect_backoff_ms", int(CAP_SECONDS * 1000)),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_PATIENCE_MS),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_PATIENCE_MS),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0),

@@ -38,6 +38,7 @@ def options(config: MeshConfig) -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", config.max_connections),
         ("grpc.keepalive_time_ms", int(config.grpc_keepalive * 1000)),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_ANSWER_MS),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_ANSWER_MS),  # that of keepalive alone cuts nobody who acknowledges TCP
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_MS),
         ("grpc.so_reuseport", 0),  # else two nodes would share a port, and each get some of the calls
