@@ -183,8 +183,10 @@ async def publish(
             publisher.receipts.add(client.receipt, client.accounts)
     finally:
         state.closing()
-        await client.disconnect()
-    _print_summary(publisher.summary(), as_json)
+        try:
+            await client.disconnect()
+        finally:  # whoever presses Ctrl-C meanwhile is told what was sent, too
+            _print_summary(publisher.summary(), as_json)
     return FAILURE if publisher.malformed_lines or publisher.denied or publisher.lost else code
 
 
