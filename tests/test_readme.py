@@ -146,7 +146,7 @@ def test_the_reload_block_is_a_script(tmp_path: Path) -> None:
     shutil.copy(ROOT / "lexmesh" / "nsr" / "default.toml", tmp_path / "my-policy.toml")
     script = block.replace("8765", port) + "kill -TERM $!\nwait $!\n"
     path = f"{tmp_path}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "LEXMESH_WEBSOCKET_PORT": port}
+    environment = {**os.environ, "PATH": path, "LEXMESH_WEBSOCKET_PORT": port}
     found = subprocess.run(
         ["sh", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
     )
