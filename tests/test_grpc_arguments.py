@@ -159,3 +159,12 @@ def test_handlers_of_a_type_that_is_none() -> None:
 def test_a_frequency_that_is_no_number() -> None:
     with pytest.raises(TypeError, match="frequency must be a number of hertz, str is not"):
         FrequencySync("n", "x")
+
+
+def test_a_blocking_client_takes_no_async_callback() -> None:
+    async def hear(_answer: object) -> None: ...
+
+    with blocking_node() as server, GrpcClient("client", "127.0.0.1", server.port) as client:
+        with pytest.raises(TypeError, match="AsyncGrpcClient takes such ones"):
+            client.stream_events([], hear)
+        assert client.stream_events([]).sent == 0

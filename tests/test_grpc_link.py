@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cli_process import PATIENCE
 from cut_proxy import CutProxy
 from grpc_nodes import FarNode, grpc_node, url_of
 from lax_policy import LAX
@@ -334,9 +335,14 @@ async def test_a_peer_that_starts_anew_gets_its_name_from_the_link_that_waits_fo
     await eventually(lambda: len(server._service.links) == 0)
     async with raw_link(server, said, **{"lexmesh-link": "b" * 32}) as call:
         await eventually(lambda: names_of(server) == ["bob", "bob"])
-        async with raw_link(server, StreamEvent("hello", target_node="bob", source_node="al")):
-            while "hello" not in [event.event_type for event in decode_batch(await call.read())]:
-                pass
+        async with (
+            raw_link(server, StreamEvent("hello", target_node="bob", source_node="al")),
+            asyncio.timeout(PATIENCE),
+        ):
+            heard: list[str] = []
+            while "hello" not in heard:
+                heard += [event.event_type for event in decode_batch(await call.read())]
+        assert heard[-1] == "hello"
 
 
 async def test_the_rest_of_a_batch_of_rubbish_is_not_looked_at(server) -> None:

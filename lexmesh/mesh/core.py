@@ -21,11 +21,11 @@ from lexmesh.mesh.state.replica import Strategy
 from lexmesh.mesh.status import mesh_status
 from lexmesh.mesh.synchronizer import StateSynchronizer
 from lexmesh.mesh.timers import MeshTimers
-from lexmesh.mesh.wall_clock import now_ms, wall_ms
 from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.answers import Answers
 from lexmesh.transports.gateway_protocol import protocol_of
 from lexmesh.transports.loop import run_until_signal
+from lexmesh.transports.wall_clock import now_ms, wall_ms
 from lexmesh.transports.websocket import WebSocketServer
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from lexmesh._handlers import cause_depth
 from lexmesh.errors import BusStoppedError, DeniedError, EventDroppedError
 from lexmesh.events import EventType
 from lexmesh.mesh.event_queue import EventQueue, Overflow
-from lexmesh.mesh.wall_clock import now_ms
 from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
 from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports.runner import HandlerRunner
+from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["EventBus"]
 

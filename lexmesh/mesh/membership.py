@@ -24,9 +24,9 @@ from lexmesh.mesh.node_links import RETIRED, NodeLinks
 from lexmesh.mesh.probe import ANSWER, PROBE, Probes
 from lexmesh.mesh.shared_state import SharedState
 from lexmesh.mesh.synchronizer import StateSynchronizer
-from lexmesh.mesh.wall_clock import now_ms
 from lexmesh.transports.gateway_protocol import ERROR
 from lexmesh.transports.peer import Peer
+from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["STATUS", "Membership"]
 

@@ -10,8 +10,8 @@ from lexmesh.mesh.registry.choice import NONE, Requirements, cost, total_cost
 from lexmesh.mesh.registry.node import Node, NodeEntry, NodeStatus, check_capability
 from lexmesh.mesh.registry.suspicion import MOST_PHI, SUSPECT_PHI
 from lexmesh.mesh.registry.table import NodeTable, Notice
-from lexmesh.mesh.wall_clock import now_ms
 from lexmesh.node_names import check_node_id
+from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["MeshRegistry"]
 

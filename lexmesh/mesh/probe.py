@@ -9,7 +9,7 @@ from lexmesh.mesh.clock import FrequencySync
 from lexmesh.mesh.node_link import NodeLink
 from lexmesh.mesh.node_links import NodeLinks
 from lexmesh.mesh.registry.table import NodeTable
-from lexmesh.mesh.wall_clock import wall_ms
+from lexmesh.transports.wall_clock import wall_ms
 
 __all__ = ["ANSWER", "PROBE", "Probes"]
 

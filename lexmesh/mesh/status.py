@@ -7,7 +7,7 @@ from typing import Any
 
 from lexmesh.mesh.mesh_registry import MeshRegistry
 from lexmesh.mesh.registry.node import NodeStatus
-from lexmesh.mesh.wall_clock import now_ms
+from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["mesh_status"]
 

@@ -9,9 +9,9 @@ from lexmesh.mesh.state.anti_entropy import AntiEntropy, deltas
 from lexmesh.mesh.state.journal import Conflict
 from lexmesh.mesh.state.replica import Change, Replica, Strategy
 from lexmesh.mesh.state.wire import EntryError, entry_from, entry_of
-from lexmesh.mesh.wall_clock import now_ms
 from lexmesh.mesh.watch import Watch
 from lexmesh.node_names import check_node_id
+from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["StateSynchronizer"]
 

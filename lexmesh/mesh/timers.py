@@ -11,7 +11,7 @@ from lexmesh.config import MeshConfig
 from lexmesh.mesh.clock import FrequencySync
 from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.registry.table import NodeTable
-from lexmesh.mesh.wall_clock import now_ms, wall_ms
+from lexmesh.transports.wall_clock import now_ms, wall_ms
 
 __all__ = ["MeshTimers"]
 

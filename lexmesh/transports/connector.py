@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from abc import ABC, abstractmethod
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,6 +10,7 @@ from lexmesh.config import MeshConfig
 from lexmesh.errors import HandshakeError, TransportError
 from lexmesh.transports.backoff import Backoff
 from lexmesh.transports.peer import Peer, PeerOwner
+from lexmesh.transports.wall_clock import now_ms
 
 ATTEMPT_SECONDS = 10.0
 
@@ -124,7 +124,7 @@ class Connector(ABC, Generic[P]):
 
     def _next_epoch(self) -> int:
         """A stamp for what a new connection brings without a name, greater than that of any before."""
-        self._last_epoch = max(self._last_epoch + 1, time.time_ns() // 1_000_000)
+        self._last_epoch = max(self._last_epoch + 1, now_ms())
         return self._last_epoch
 
     def _failed(self) -> None:

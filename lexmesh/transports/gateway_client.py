@@ -22,9 +22,10 @@ from lexmesh.transports.answers import Answers
 from lexmesh.transports.connector import Connector
 from lexmesh.transports.handshake import largest_relayed
 from lexmesh.transports.peer import Peer
-from lexmesh.transports.publishing import Publishing, now_ms
+from lexmesh.transports.publishing import Publishing
 from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.turn import TurnFlusher
+from lexmesh.transports.wall_clock import now_ms
 
 logger = logging.getLogger("lexmesh.client")
 

@@ -10,50 +10,25 @@ from typing import Any, Self
 
 from lexmesh._codec import StreamEvent
 from lexmesh._wire import encode_health_request
-from lexmesh.config import MeshConfig
-from lexmesh.errors import NotConnectedError
-from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.arguments import check_seconds
 from lexmesh.transports.grpc_answers import DataResponse, EventResponse, HealthResponse, StreamReceipt
-from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, open_aio_channel
+from lexmesh.transports.grpc_caller import CallingClient
+from lexmesh.transports.grpc_channel import open_aio_channel
 from lexmesh.transports.grpc_core import grpc
-from lexmesh.transports.grpc_exchange import Exchange, Headers, Requests
+from lexmesh.transports.grpc_exchange import Exchange
 from lexmesh.transports.grpc_failure import PROBE_SECONDS, cut_short, explained, refused, unanswered
 from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVENTS
-from lexmesh.transports.grpc_url import DEFAULT_PORT
 
 Event = StreamEvent | Mapping[str, Any]
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
 Callback = Callable[[EventResponse], object]
 
 
-class AsyncGrpcClient:
+class AsyncGrpcClient(CallingClient[grpc.aio.Channel]):
     """A node that speaks to a gateway over gRPC, call by call; arguments, calls and errors are those of GrpcClient.
 
     All calls are for the event loop that `connect` ran on.
     """
-
-    def __init__(
-        self,
-        node_id: str,
-        host: str = "localhost",
-        port: int = DEFAULT_PORT,
-        *,
-        tls: GrpcTls | None = None,
-        headers: Headers | None = None,
-        timeout: float = 10.0,
-        reconnect: bool = True,
-        config: MeshConfig | None = None,
-        policy: NsrPolicy | None = None,
-    ) -> None:
-        self.node_id = node_id
-        self.config = config or MeshConfig()
-        check_seconds("timeout", timeout)
-        self.timeout = timeout
-        self.address = GrpcAddress.of_host(host, port, tls)
-        self._reconnect = reconnect
-        self._requests = Requests(node_id, self.config, policy, headers)
-        self._channel: grpc.aio.Channel | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -88,15 +63,6 @@ class AsyncGrpcClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.disconnect()
-
-    @property
-    def connected(self) -> bool:
-        """Whether `connect` has been called and `disconnect` has not; a break in between mends itself."""
-        return self._channel is not None
-
-    def ledger(self) -> dict[str, Any]:
-        """What was sent, by outcome."""
-        return self._requests.ledger()
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
@@ -158,18 +124,6 @@ class AsyncGrpcClient:
         return receipt
 
     # -- inside ---------------------------------------------------------------------------------------------------
-
-    def _seconds(self, timeout: float | None) -> float:
-        """A call's time, before anything is counted."""
-        if timeout is None:
-            return self.timeout
-        check_seconds("timeout", timeout)
-        return timeout
-
-    def _open(self) -> grpc.aio.Channel:
-        if self._channel is None:
-            raise NotConnectedError
-        return self._channel
 
     async def _call(self, method: str, what: str, message: bytes, seconds: float) -> bytes:
         """One unary call."""

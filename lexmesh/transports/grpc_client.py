@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from lexmesh._codec import StreamEvent
 from lexmesh._wire import encode_health_request
-from lexmesh.config import MeshConfig
-from lexmesh.errors import NotConnectedError
-from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.arguments import check_seconds
 from lexmesh.transports.grpc_answers import DataResponse, EventResponse, HealthResponse, StreamReceipt
-from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, open_channel
+from lexmesh.transports.grpc_caller import CallingClient
+from lexmesh.transports.grpc_channel import open_channel
 from lexmesh.transports.grpc_core import grpc
-from lexmesh.transports.grpc_exchange import Exchange, Headers, Requests
+from lexmesh.transports.grpc_exchange import Exchange
 from lexmesh.transports.grpc_failure import PROBE_SECONDS, cut_short, explained, refused, unanswered
 from lexmesh.transports.grpc_methods import HEALTH_CHECK, SEND_DATA, STREAM_EVENTS
-from lexmesh.transports.grpc_url import DEFAULT_PORT
 
 Event = StreamEvent | Mapping[str, Any]
 
 
-class GrpcClient:
+class GrpcClient(CallingClient[grpc.Channel]):
     """A node that speaks to a gateway over gRPC, call by call. AsyncGrpcClient is its twin for coroutines.
 
     A connection that breaks is made again by itself, with backoff; a call made meanwhile waits for it up to its
@@ -48,28 +46,6 @@ class GrpcClient:
         PolicyError: if the configured policy cannot be loaded.
         ValueError: if the name is none, see `node_names`.
     """
-
-    def __init__(
-        self,
-        node_id: str,
-        host: str = "localhost",
-        port: int = DEFAULT_PORT,
-        *,
-        tls: GrpcTls | None = None,
-        headers: Headers | None = None,
-        timeout: float = 10.0,
-        reconnect: bool = True,
-        config: MeshConfig | None = None,
-        policy: NsrPolicy | None = None,
-    ) -> None:
-        self.node_id = node_id
-        self.config = config or MeshConfig()
-        check_seconds("timeout", timeout)
-        self.timeout = timeout
-        self.address = GrpcAddress.of_host(host, port, tls)
-        self._reconnect = reconnect
-        self._requests = Requests(node_id, self.config, policy, headers)
-        self._channel: grpc.Channel | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -113,15 +89,6 @@ class GrpcClient:
 
     def __exit__(self, *_: object) -> None:
         self.disconnect()
-
-    @property
-    def connected(self) -> bool:
-        """Whether `connect` has been called and `disconnect` has not; a break in between mends itself."""
-        return self._channel is not None
-
-    def ledger(self) -> dict[str, Any]:
-        """What was sent, by outcome."""
-        return self._requests.ledger()
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
@@ -204,9 +171,11 @@ class GrpcClient:
         Raises:
             DisconnectedError: if there is no connection, or it breaks; it says how many events had no answer.
             MalformedError: if an event makes no message.
-            TypeError: if an event is none.
+            TypeError: if an event is none, or the callback is async.
         """
         _not_in_a_coroutine()
+        if inspect.iscoroutinefunction(response_callback):
+            raise TypeError("response_callback is async, which nobody would await; AsyncGrpcClient takes such ones")
         if timeout is not None:
             check_seconds("timeout", timeout)
         exchange = Exchange(self._requests)
@@ -232,18 +201,6 @@ class GrpcClient:
         return receipt
 
     # -- inside ---------------------------------------------------------------------------------------------------
-
-    def _seconds(self, timeout: float | None) -> float:
-        """A call's time, before anything is counted."""
-        if timeout is None:
-            return self.timeout
-        check_seconds("timeout", timeout)
-        return timeout
-
-    def _open(self) -> grpc.Channel:
-        if self._channel is None:
-            raise NotConnectedError
-        return self._channel
 
     def _call(self, method: str, what: str, message: bytes, seconds: float) -> bytes:
         """One unary call."""

@@ -19,7 +19,7 @@ from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports.arguments import check_text
 from lexmesh.transports.grpc_answers import EventResponse, StreamReceipt
-from lexmesh.transports.publishing import now_ms
+from lexmesh.transports.wall_clock import now_ms
 
 Headers = Mapping[str, str | bytes]
 

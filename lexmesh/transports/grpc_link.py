@@ -14,8 +14,8 @@ from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.grpc_channel import GrpcTls
 from lexmesh.transports.link_connector import LinkConnector
 from lexmesh.transports.link_session import LinkSession
-from lexmesh.transports.publishing import now_ms
 from lexmesh.transports.turn import TurnFlusher
+from lexmesh.transports.wall_clock import now_ms
 
 
 class GrpcLink:

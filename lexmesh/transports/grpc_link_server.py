@@ -15,9 +15,9 @@ from lexmesh.transports.gateway_protocol import protocol_of
 from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.link_session import BYE, LinkSession
 from lexmesh.transports.link_status import CLOSE_KEY, RESUMED_KEY, TOKEN_KEY, status_of
-from lexmesh.transports.publishing import now_ms
 from lexmesh.transports.session import all_ended
 from lexmesh.transports.turn import TurnFlusher
+from lexmesh.transports.wall_clock import now_ms
 
 TOKEN_CHARACTERS = 32
 

@@ -18,10 +18,11 @@ from lexmesh.pipeline import StreamPipeline, check_handler
 from lexmesh.store.configured_audit import audit_file_of, start_audit
 from lexmesh.transports.arguments import check_port, check_text
 from lexmesh.transports.grpc_listener import GrpcListener
-from lexmesh.transports.grpc_service import GrpcService, now_ms
+from lexmesh.transports.grpc_service import GrpcService
 from lexmesh.transports.own_thread import OwnThread
 from lexmesh.transports.policy_reload import PolicyReloader
 from lexmesh.transports.runner import HandlerRunner
+from lexmesh.transports.wall_clock import now_ms
 
 DEFAULT_PORT = 50051
 

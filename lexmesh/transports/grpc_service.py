@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from lexmesh._answers import decode_health_request, encode_health
@@ -18,15 +17,11 @@ from lexmesh.transports.grpc_core import grpc
 from lexmesh.transports.grpc_link_server import LinkService
 from lexmesh.transports.grpc_peers import Peers
 from lexmesh.transports.grpc_stream import Context, EventStream, code_of, failed, settled
+from lexmesh.transports.wall_clock import now_ms
 
 SERVICE = "lexmesh.v1.InternodeService"
 
 METADATA_DENIED = grpc.StatusCode.PERMISSION_DENIED
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class GrpcService:

@@ -10,7 +10,7 @@ from lexmesh._codec import StreamEvent
 from lexmesh._stream_link import StreamLink
 from lexmesh.events import RESERVED_PREFIX
 from lexmesh.transports.peer import Peer, PeerOwner, bucket_of, overflow_of
-from lexmesh.transports.publishing import now_ms
+from lexmesh.transports.wall_clock import now_ms
 
 BYE = RESERVED_PREFIX + "bye"
 """What a peer says that will not come back to this link: nothing has to be kept for it."""

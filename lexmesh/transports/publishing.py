@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Iterable
 from typing import Any
@@ -12,11 +11,6 @@ from lexmesh.events import EventType
 
 EVENTS_A_TURN = 256
 """Events after which a stream lets its loop send: some 56 KB of the usual ones. Writes of 64 cost half as much more."""
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class Publishing(Publisher, ABC):

@@ -34,6 +34,7 @@ from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.session import Session, all_ended
 from lexmesh.transports.sweep import sweep
 from lexmesh.transports.turn import TurnFlusher
+from lexmesh.transports.wall_clock import now_ms
 
 HANDSHAKE_SECONDS = 5.0
 
@@ -47,11 +48,6 @@ LEAST_CLOSING_SECONDS = 0.25
 """A close frame that has left deserves to arrive, however short the stop."""
 
 logger = logging.getLogger("lexmesh.websocket")
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class WebSocketServer:
