@@ -142,6 +142,39 @@ async def test_requests_over_hops() -> None:
         await quiet(nodes)
 
 
+async def test_a_node_answers_its_own_requests_and_the_first_answer_counts() -> None:
+    async with mesh_of(2, [(1, 0)]) as nodes:
+        one = nodes[0]
+
+        async def slowly(event: StreamEvent) -> dict[str, Any]:
+            await asyncio.sleep(0)
+            return {"slowly": event.data}
+
+        one.subscribe("double", lambda event: {"type": "doubled", "twice": 2 * event.data})
+        one.subscribe("slow", slowly)
+        nodes[1].subscribe("double", lambda event: {"twice": "too late"})
+        answer = await one.request("", "double", 4)
+        assert (answer.event_type, answer.data["twice"], answer.source_node) == ("doubled", 8, "n0")
+        assert (await one.request("n0", "double", 5)).data["twice"] == 10
+        assert (await one.request("n1", "double", 5)).data == {"twice": "too late"}
+        assert (await one.request("n0", "slow", 6)).data == {"slowly": 6}
+        answers = await asyncio.gather(*(one.request("n0", "slow", number) for number in range(50)))
+        assert [answer.data["slowly"] for answer in answers] == list(range(50))
+        await quiet(nodes)
+
+
+async def test_an_own_answer_that_nobody_waits_for_goes_nowhere_and_one_that_is_denied_is_counted() -> None:
+    async with running(one := node("one")):
+        one.subscribe("t", lambda event: {"answer": event.data})
+        one.subscribe("denied", lambda _event: {"consent_override": "yes"})
+        taken = one.ledger()["taken"]
+        one.publish("t", 1)
+        assert one.ledger()["taken"] == taken + 1
+        with pytest.raises(RequestTimeoutError):
+            await one.request("one", "denied", timeout=0.1)
+        assert one.ledger()["denied_by_rule"] == {"consent-override": 1}
+
+
 async def test_depth_ends_a_loop_of_handlers() -> None:
     async with mesh_of(2, [(1, 0)], max_recursion_depth=7) as nodes:
         nodes[0].subscribe("ping", lambda _event: nodes[0].publish("pong"))
@@ -205,7 +238,7 @@ async def test_another_mesh_is_refused_with_a_reason(caplog: pytest.LogCaptureFi
     async with running(a := node("a", mesh_name="one")):
         b = node("b", a, mesh_name="two")
         heard = Received()
-        b.subscribe(">", heard)
+        b.subscribe("t", heard)
         async with running(b):
             await eventually(lambda: b.get_mesh_status()["faults"], "refused")
             (reason,) = b.get_mesh_status()["faults"].values()

@@ -275,6 +275,15 @@ cdef class Router:
         if endpoint not in self.node_links:
             self.node_links = [*self.node_links, endpoint]      # never changed: one may be walked through
 
+    def is_heard_here(self, str subject not None):
+        """Whether a handler or a client of this node is subscribed to a subject."""
+        cdef Endpoint endpoint
+        for endpoints in matches(self.trie, subject.split(".")):
+            for endpoint in endpoints:
+                if not endpoint.is_node:
+                    return True
+        return False
+
     def listeners(self, str subject not None):
         """How many endpoints are subscribed to a subject."""
         return len({endpoint for endpoints in matches(self.trie, subject.split(".")) for endpoint in endpoints})
