@@ -19,6 +19,7 @@ from lexmesh.mesh.load import LoadMeter
 from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.mesh_registry import MeshRegistry
 from lexmesh.mesh.node_events import NodeEvents
+from lexmesh.mesh.policed_state import police_of
 from lexmesh.mesh.registry.node import NodeStatus
 from lexmesh.mesh.state.replica import Strategy
 from lexmesh.mesh.status import mesh_status
@@ -85,6 +86,7 @@ class MeshCore:
             heartbeat_interval=self.config.heartbeat_interval,
         )
         self.state = StateSynchronizer(self.node_id, categories=categories, strategies=strategies)
+        self.state.police_with(police_of(self.pipeline))
         self.phase = FrequencySync(self.node_id, frequency)
         self.status = NodeStatus.INITIALIZING
         self._started = 0
