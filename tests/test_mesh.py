@@ -163,6 +163,27 @@ async def test_a_node_answers_its_own_requests_and_the_first_answer_counts() -> 
         await quiet(nodes)
 
 
+async def test_an_answer_to_an_unnamed_client_of_another_node_reaches_it_and_no_other() -> None:
+    async with mesh_of(*LINE_OF_4) as nodes:
+        nodes[3].subscribe("double", lambda event: {"twice": 2 * event.data})
+        asks, other = await RawClient.connect(nodes[0].port), await RawClient.connect(nodes[0].port)
+        other.send(text({"type": "note", "data": "unnamed too"}))
+        asks.send(text({"type": "double", "data": 1}), text({"type": "double", "data": 2}))
+        answers = [await asks.json() for _ in range(2)]
+        assert [answer["data"] for answer in answers] == [{"twice": 2}, {"twice": 4}]
+        assert answers[0]["reply_to"].startswith("n0:") and answers[0]["reply_to"] != answers[1]["reply_to"]
+        forged = {"type": "reply", "target_node": "n0", "data": "forged"}
+        asks.send(text({**forged, "reply_to": answers[1]["reply_to"].rpartition(":")[0] + ":3"}))
+        asks.send(text({**forged, "reply_to": "n0:1:1"}), text({**forged, "reply_to": "no id"}))
+        await asks.flush()
+        await other.flush()
+        assert len(other.seen) == 1, "the ack"
+        await asks.aclose()
+        await other.aclose()
+        await quiet(nodes)
+        await eventually(lambda: len(nodes[0].pipeline.core.router.connections) == 1, "the link alone")
+
+
 async def test_an_own_answer_that_nobody_waits_for_goes_nowhere_and_one_that_is_denied_is_counted() -> None:
     async with running(one := node("one")):
         one.subscribe("t", lambda event: {"answer": event.data})
