@@ -48,7 +48,6 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
     cdef uint64_t tag, value
     cdef Py_ssize_t step
     cdef uint32_t number
-    cdef int unknown = 0
     cdef Status status
     while at < end:
         cursor[0] = at
@@ -68,11 +67,8 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
         if tag > UINT32_MAX or number == 0:
             return BAD_TAG
         if number > 13:
-            unknown += 1
-            if unknown > scratch.takes_unknown:
-                return UNKNOWN_FIELD
             at += step
-            status = skip_value(<int>(tag & 7), &at, end, NULL)
+            status = skip_unknown(scratch, <int>(tag & 7), &at, end)
             if status != OK:
                 return status
             continue
@@ -105,6 +101,13 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
         if status != OK:
             return status
     return classify_payload(scratch, env)
+
+
+cdef Status skip_unknown(Scratch scratch, int wire_type, const uint8_t** cursor, const uint8_t* end) noexcept nogil:
+    if scratch.takes_unknown == 0:
+        return UNKNOWN_FIELD
+    scratch.takes_unknown -= 1
+    return skip_value(wire_type, cursor, end, NULL)
 
 
 cdef Status skip_value(int wire_type, const uint8_t** cursor, const uint8_t* end, Span* value) noexcept nogil:
