@@ -351,8 +351,11 @@ class StreamPipeline:
             raise RuntimeError("async filters need process_event or an owner with an event loop")
 
     def _on_result(self, result: Any, event: StreamEvent, source: Endpoint) -> None:
-        """Sends a handler's dict back; anything else that handlers return is theirs."""
-        if isinstance(result, dict) and source is not self.core.origin:
+        """Sends a handler's dict back; anything else that handlers return is theirs.
+
+        This node's own event is answered only where it is a request that waits.
+        """
+        if isinstance(result, dict) and (source is not self.core.origin or event.id in self.core.awaited):
             try:
                 status = self.core.reply(source, event, result, event.timestamp)
             except Exception as error:  # a dict of the user's own kind may raise anything

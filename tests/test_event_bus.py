@@ -60,6 +60,7 @@ def test_what_is_published_reaches_who_subscribed() -> None:
     assert [event.id for event in later] == [heard[0].id]
     assert stats == {
         "total_events": 3,
+        "heard": 0,
         "queue_size": 0,
         "subscribers": 3,
         "recent_event_counts": {"agent_message": 1, "ritual.spiral": 1, "unheard": 1},

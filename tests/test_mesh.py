@@ -142,6 +142,60 @@ async def test_requests_over_hops() -> None:
         await quiet(nodes)
 
 
+async def test_a_node_answers_its_own_requests_and_the_first_answer_counts() -> None:
+    async with mesh_of(2, [(1, 0)]) as nodes:
+        one = nodes[0]
+
+        async def slowly(event: StreamEvent) -> dict[str, Any]:
+            await asyncio.sleep(0)
+            return {"slowly": event.data}
+
+        one.subscribe("double", lambda event: {"type": "doubled", "twice": 2 * event.data})
+        one.subscribe("slow", slowly)
+        nodes[1].subscribe("double", lambda event: {"twice": "too late"})
+        answer = await one.request("", "double", 4)
+        assert (answer.event_type, answer.data["twice"], answer.source_node) == ("doubled", 8, "n0")
+        assert (await one.request("n0", "double", 5)).data["twice"] == 10
+        assert (await one.request("n1", "double", 5)).data == {"twice": "too late"}
+        assert (await one.request("n0", "slow", 6)).data == {"slowly": 6}
+        answers = await asyncio.gather(*(one.request("n0", "slow", number) for number in range(50)))
+        assert [answer.data["slowly"] for answer in answers] == list(range(50))
+        await quiet(nodes)
+
+
+async def test_an_answer_to_an_unnamed_client_of_another_node_reaches_it_and_no_other() -> None:
+    async with mesh_of(*LINE_OF_4) as nodes:
+        nodes[3].subscribe("double", lambda event: {"twice": 2 * event.data})
+        asks, other = await RawClient.connect(nodes[0].port), await RawClient.connect(nodes[0].port)
+        other.send(text({"type": "note", "data": "unnamed too"}))
+        asks.send(text({"type": "double", "data": 1}), text({"type": "double", "data": 2}))
+        answers = [await asks.json() for _ in range(2)]
+        assert [answer["data"] for answer in answers] == [{"twice": 2}, {"twice": 4}]
+        assert answers[0]["reply_to"].startswith("n0:") and answers[0]["reply_to"] != answers[1]["reply_to"]
+        forged = {"type": "reply", "target_node": "n0", "data": "forged"}
+        asks.send(text({**forged, "reply_to": answers[1]["reply_to"].rpartition(":")[0] + ":3"}))
+        asks.send(text({**forged, "reply_to": "n0:1:1"}), text({**forged, "reply_to": "no id"}))
+        await asks.flush()
+        await other.flush()
+        assert len(other.seen) == 1, "the ack"
+        await asks.aclose()
+        await other.aclose()
+        await quiet(nodes)
+        await eventually(lambda: len(nodes[0].pipeline.core.router.connections) == 1, "the link alone")
+
+
+async def test_an_own_answer_that_nobody_waits_for_goes_nowhere_and_one_that_is_denied_is_counted() -> None:
+    async with running(one := node("one")):
+        one.subscribe("t", lambda event: {"answer": event.data})
+        one.subscribe("denied", lambda _event: {"consent_override": "yes"})
+        taken = one.ledger()["taken"]
+        one.publish("t", 1)
+        assert one.ledger()["taken"] == taken + 1
+        with pytest.raises(RequestTimeoutError):
+            await one.request("one", "denied", timeout=0.1)
+        assert one.ledger()["denied_by_rule"] == {"consent-override": 1}
+
+
 async def test_depth_ends_a_loop_of_handlers() -> None:
     async with mesh_of(2, [(1, 0)], max_recursion_depth=7) as nodes:
         nodes[0].subscribe("ping", lambda _event: nodes[0].publish("pong"))
@@ -205,7 +259,7 @@ async def test_another_mesh_is_refused_with_a_reason(caplog: pytest.LogCaptureFi
     async with running(a := node("a", mesh_name="one")):
         b = node("b", a, mesh_name="two")
         heard = Received()
-        b.subscribe(">", heard)
+        b.subscribe("t", heard)
         async with running(b):
             await eventually(lambda: b.get_mesh_status()["faults"], "refused")
             (reason,) = b.get_mesh_status()["faults"].values()

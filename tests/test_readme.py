@@ -56,7 +56,7 @@ def gateway() -> Iterator[tuple[int, subprocess.Popen[str]]]:
 
 
 def test_every_python_snippet_is_run() -> None:
-    assert README.count("```python") == len(SNIPPETS) == 11
+    assert README.count("```python") == len(SNIPPETS) == 12
 
 
 def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[int, subprocess.Popen[str]]) -> None:
@@ -115,6 +115,13 @@ def test_a_mesh_of_two() -> None:
         "Received agent message: {'text': 'hello'}",
         "{'twice': 42}",
         "{'recursion_depth': 13} 1",
+    ]
+
+
+def test_the_bus_of_a_mesh() -> None:
+    assert run(SNIPPETS["mesh_bus"].replace("8765", str(free_port()))).splitlines() == [
+        "Ritual event: {'phase': 'ascending', 'ritual_type': 'golden_spiral', 'node_id': 'first'}",
+        "1 heard of others",
     ]
 
 

@@ -13,7 +13,9 @@ cdef extern from "text.h" nogil:
 
 cdef enum:
     VARINT = 0          # wire types (protobuf encoding guide)
+    FIXED_64 = 1
     LENGTH = 2
+    FIXED_32 = 5
     NUMBERS = 0xFA0     # the fields that are varints: 5 and 7 to 11, bit n for field n
     SINGULAR = 0x3FBE   # all but 6, the metadata
     MAX_HEAD = 5        # bytes of a tag or a length; protobuf's own parsers read no more
@@ -65,7 +67,11 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
         if tag > UINT32_MAX or number == 0:
             return BAD_TAG
         if number > 13:
-            return UNKNOWN_FIELD
+            at += step
+            status = skip_unknown(scratch, <int>(tag & 7), &at, end)
+            if status != OK:
+                return status
+            continue
         if env.has & SINGULAR & (1u << number):
             return REPEATED_FIELD
         if <int>(tag & 7) != (<int>VARINT if NUMBERS >> number & 1 else <int>LENGTH):
@@ -95,6 +101,35 @@ cdef Status decode_proto(Scratch scratch, Envelope* env, const uint8_t** cursor)
         if status != OK:
             return status
     return classify_payload(scratch, env)
+
+
+cdef Status skip_unknown(Scratch scratch, int wire_type, const uint8_t** cursor, const uint8_t* end) noexcept nogil:
+    if scratch.takes_unknown == 0:
+        return UNKNOWN_FIELD
+    scratch.takes_unknown -= 1
+    return skip_value(wire_type, cursor, end, NULL)
+
+
+cdef Status skip_value(int wire_type, const uint8_t** cursor, const uint8_t* end, Span* value) noexcept nogil:
+    """Moves on behind the value of a field; `value`, unless NULL, gets its bytes."""
+    cdef const uint8_t* at = cursor[0]
+    cdef uint64_t length = 8 if wire_type == FIXED_64 else 4
+    cdef Py_ssize_t step = 0
+    if wire_type == VARINT or wire_type == LENGTH:
+        step = get_varint(at, end, &length)
+        if step == 0 or (wire_type == LENGTH and step > MAX_HEAD):
+            return BAD_VARINT
+    elif wire_type != FIXED_64 and wire_type != FIXED_32:
+        return BAD_WIRE_TYPE
+    at += step
+    if wire_type == VARINT:
+        length = 0
+    if length > <uint64_t>(end - at):
+        return TRUNCATED
+    if value != NULL:
+        value[0] = span(at, <Py_ssize_t>length)
+    cursor[0] = at + length
+    return OK
 
 
 cdef inline bint short_tag(uint8_t tag) noexcept nogil:

@@ -80,6 +80,7 @@ cdef class Scratch:
     """What a decoder writes: unescaped strings and the list of metadata pairs; reused for every message."""
 
     cdef Walker walker
+    cdef int takes_unknown              # so many more fields may a message have beyond the known ones
     cdef Pair* pairs
     cdef Py_ssize_t pair_capacity
     cdef uint8_t* scratch

@@ -66,4 +66,5 @@ cdef class Intake:
     cdef Ingress _reached(self, Envelope* env, Subject* subject, Subject* came_as, Endpoint source,
                           StreamEvent event) except? UNDECIDED
     cdef Ingress _route(self, Envelope* env, Subject* subject, Endpoint source, StreamEvent event) except? UNDECIDED
+    cdef Ingress _take_newer(self, Span raw, Endpoint source, int64_t now) except? UNDECIDED
     cdef Py_ssize_t _offer(self, Endpoint endpoint, Subject* subject, Endpoint source, object event) except -1

@@ -17,8 +17,9 @@ from lexmesh._ledger cimport Ingress
 from lexmesh._nsr cimport Scanner
 from lexmesh._relay cimport Relay, init_relay, release_relay, start_relay
 from lexmesh._router cimport Endpoint, Router, Subject
-from lexmesh._span cimport OK, TOO_BIG, Span, Status, is_literal, same, span
+from lexmesh._span cimport OK, TOO_BIG, UNKNOWN_FIELD, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
+from lexmesh._unknown cimport allows_unknown, decode_newer
 from lexmesh._window cimport Window, Windows, add_number, is_window_of
 
 cdef enum:
@@ -75,9 +76,26 @@ cdef class Intake:
         self.now = now
         if raw.len <= self.max_message_size + (MOST_STAMPS if source.is_node else 0):
             status = self.decoder.decode(raw, format, &env, &at)
+        if status == UNKNOWN_FIELD and source.is_node and format == PROTO:
+            return self._take_newer(raw, source, now)
         if status != OK:
             return self._malformed(status, at, source)
         return self.admit(&env, source, now)
+
+    cdef Ingress _take_newer(self, Span raw, Endpoint source, int64_t now) except? UNDECIDED:
+        """Takes in a message of a node that has fields which this version does not know."""
+        cdef Envelope env
+        cdef Py_ssize_t at = 0
+        cdef Status status = decode_newer(self.decoder, raw, &env, &at)
+        if status != OK:
+            return self._malformed(status, at, source)
+        if allows_unknown(self.scanner, self.decoder, &env, &self.verdict):
+            return self.admit(&env, source, now)
+        cdef Subject* subject = self.router.find(env.event_type)
+        self._deny(&env, subject, source)
+        source.tally.taken += 1
+        subject.tally.taken += 1
+        return self._count(DENIED, subject, source)
 
     cdef inline Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
         cdef Subject* subject = self.router.find(env.event_type)
@@ -349,6 +367,10 @@ cdef class Intake:
                 for endpoint in self.router.node_links:
                     if endpoint is not source:
                         offered += self._offer(endpoint, subject, source, None)
+        elif env.reply_to.len:
+            endpoint = self.router.asker_of(env.reply_to, self.name_span)
+            if endpoint is not None and endpoint is not source:
+                offered += self._offer(endpoint, subject, source, None)
         env.depth -= 1
         if env.reply_to.len and self.awaited and self.reply_endpoint is not None and env.reply_to.ptr[:env.reply_to.len].decode() in self.awaited:
             event = event_from(env, self.decoder) if event is None else event

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from lexmesh._envelope cimport Envelope, Format
 from lexmesh._intake cimport Intake
-from lexmesh._ledger cimport Ingress
+from lexmesh._ledger cimport UNDECIDED, Ingress
 from lexmesh._reader cimport ReadBuffer
 from lexmesh._router cimport Subject
 from lexmesh._span cimport Span
@@ -18,4 +18,5 @@ cdef class Core(Intake):
     cdef Subject* decode_own(self, Span message, Format format, Envelope* env) except NULL
     cdef Subject* subject_of_own(self, const Envelope* env) except NULL
     cdef bint allows_own(self, Envelope* env, Subject* subject) except *
+    cdef Ingress _route_here(self, Envelope* env, Subject* subject) except? UNDECIDED
     cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *

@@ -68,6 +68,66 @@ cdef class Core(Intake):
             release(&out)
         return outcome_name(outcome), f"{self.node_id}:{self.origin.epoch}:{seq}"
 
+    @property
+    def next_id(self):
+        """The id of what this node publishes next."""
+        return f"{self.node_id}:{self.origin.epoch}:{self.origin.seq + 1}"
+
+    def tell_here(self, str event_type not None, data, int64_t now, uint32_t depth=0):
+        """Publishes an event of this node to its own handlers and clients, and to no other node; past filters.
+
+        Args:
+            event_type, data: as in StreamEvent.
+            now: milliseconds since 1970-01-01 UTC.
+            depth: hops of what caused it, plus one.
+
+        Returns:
+            The outcome's name.
+
+        Raises:
+            MalformedError, TypeError: if they do not make a message.
+        """
+        cdef Buffer out
+        cdef Envelope env
+        cdef Subject* subject
+        cdef Ingress outcome
+        memset(&out, 0, sizeof(Buffer))
+        self.check_thread()
+        self.now = now
+        try:
+            encode_fields(&out, event_type, data, None, self.node_id or None, None, now, self.origin.epoch,
+                          self.origin.seq + 1, max(depth, <uint32_t>max(self.cause_depth, 0)), None, 0, "")
+            subject = self.decode_own(span(out.ptr, out.len), PROTO, &env)
+            if not self.allows_own(&env, subject):
+                return outcome_name(DENIED)
+            self.origin.seq = env.seq
+            self.origin.tally.taken += 1
+            subject.tally.taken += 1
+            outcome = self._refusal(&env, self.origin, now)
+            if outcome == ROUTED:
+                outcome = self._route_here(&env, subject)
+            return outcome_name(self._count(outcome, subject, self.origin))
+        finally:
+            release(&out)
+
+    cdef Ingress _route_here(self, Envelope* env, Subject* subject) except? UNDECIDED:
+        """Offers a message to clients and then, as in `_route`, to handlers."""
+        cdef Endpoint endpoint
+        cdef Py_ssize_t offered = 0
+        cdef StreamEvent event = None
+        cdef list route = self.router.route(subject, env.event_type)
+        start_relay(&self.relay, env)
+        env.depth += 1
+        for endpoint in route:
+            if not endpoint.local and not endpoint.is_node:
+                offered += self._offer(endpoint, subject, self.origin, None)
+        env.depth -= 1
+        for endpoint in route:
+            if endpoint.local:
+                event = event_from(env, self.decoder) if event is None else event
+                offered += self._offer(endpoint, subject, self.origin, event)
+        return ROUTED if offered else UNROUTABLE
+
     cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *:
         """Takes in a message made in this process: what would be counted as malformed raises instead."""
         cdef Envelope env
@@ -126,7 +186,7 @@ cdef class Core(Intake):
         """Sends a handler's answer to where the request came from; it is policed and counted like any message.
 
         Args:
-            endpoint: the request's source.
+            endpoint: the request's source; this node's own origin for a request that it waits for itself.
             request: what is answered.
             data: the answer; its "type", if a str, becomes the event type, else that is `reply`.
             now: milliseconds since 1970-01-01 UTC.
@@ -154,7 +214,10 @@ cdef class Core(Intake):
             self.origin.seq = env.seq
             self.origin.tally.taken += 1
             subject.tally.taken += 1
-            if endpoint.is_node:    # the asker may be several hops away, and this link be gone by now
+            if endpoint is self.origin:
+                endpoint = self.reply_endpoint
+                outcome = ROUTED if self._offer(endpoint, subject, self.origin, event_from(&env, self.decoder)) else UNROUTABLE
+            elif endpoint.is_node:    # the asker may be several hops away, and this link be gone by now
                 outcome = self._route(&env, subject, self.origin, None)
             else:
                 start_relay(&self.relay, &env)

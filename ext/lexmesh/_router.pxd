@@ -60,6 +60,7 @@ cdef class Router:
     cdef uint64_t generation
     cdef dict patterns              # subject pattern: list of Endpoint
     cdef dict named                 # node name: Endpoint
+    cdef readonly dict connections  # epoch: Endpoint of a client, to which answers go to what it has left unnamed
     cdef readonly list node_links   # Endpoints of nodes: they get what is for names that nobody here bears
     cdef object trie
     cdef list routes                # keeps every Subject.route alive
@@ -67,6 +68,7 @@ cdef class Router:
     cdef Subject* find(self, Span name) noexcept nogil
     cdef Subject* _search(self, Span name) noexcept nogil
     cdef Subject* _insert(self, Span name, uint64_t hash, size_t slot) noexcept nogil
+    cdef Endpoint asker_of(self, Span request, Span own_name)
     cdef list route(self, Subject* subject, Span name)
     cdef void _changed(self) except *
     cdef void _prune(self, str pattern) except *

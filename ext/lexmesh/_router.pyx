@@ -8,7 +8,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from lexmesh._envelope cimport MAX_NAME
+from lexmesh._envelope cimport MAX_NAME, parse_id
 from lexmesh._ledger cimport Drop, Ingress, Tally, add, egress_counts, ingress_counts
 from lexmesh._span cimport Span, lm_hash, same, same_name, span
 
@@ -145,6 +145,7 @@ cdef class Router:
         self.trie = {}
         self.routes = []
         self.node_links = []
+        self.connections = {}
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -198,6 +199,19 @@ cdef class Router:
             subject.route = <void*>route
             subject.generation = self.generation
         return route
+
+    cdef Endpoint asker_of(self, Span request, Span own_name):
+        """The client that published a message without a name, so that this node gave it its own; None if it is gone.
+
+        Such a message has its connection's epoch, and a number that was given out there.
+        """
+        cdef Span name
+        cdef uint64_t epoch = 0, seq = 0
+        cdef Endpoint found
+        if not parse_id(request, &name, &epoch, &seq) or not same(name, own_name):
+            return None
+        found = self.connections.get(epoch)
+        return None if found is None or found.is_node or seq > found.seq else found
 
     cdef void _changed(self) except *:
         """Makes every cached route stale. The lists they point to may go: no route is in use across this call."""
@@ -274,6 +288,15 @@ cdef class Router:
         self.subscribe(">", endpoint)
         if endpoint not in self.node_links:
             self.node_links = [*self.node_links, endpoint]      # never changed: one may be walked through
+
+    def is_heard_here(self, str subject not None):
+        """Whether a handler or a client of this node is subscribed to a subject."""
+        cdef Endpoint endpoint
+        for endpoints in matches(self.trie, subject.split(".")):
+            for endpoint in endpoints:
+                if not endpoint.is_node:
+                    return True
+        return False
 
     def listeners(self, str subject not None):
         """How many endpoints are subscribed to a subject."""

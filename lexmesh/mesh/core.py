@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from lexmesh._codec import StreamEvent
@@ -13,9 +14,12 @@ from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError
 from lexmesh.events import EventType
 from lexmesh.mesh.clock import FREQUENCY, FrequencySync
+from lexmesh.mesh.event_bus import EventBus
 from lexmesh.mesh.load import LoadMeter
 from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.mesh_registry import MeshRegistry
+from lexmesh.mesh.node_events import NodeEvents
+from lexmesh.mesh.policed_state import police_of
 from lexmesh.mesh.registry.node import NodeStatus
 from lexmesh.mesh.state.replica import Strategy
 from lexmesh.mesh.status import mesh_status
@@ -52,6 +56,7 @@ class MeshCore:
     Attributes:
         gateway: what clients connect to.
         pipeline: polices, filters and routes; the gateway's.
+        bus: publishes by priority, to all nodes or one, and hears what comes from them.
         registry: who is in the mesh.
         state: what all nodes share.
         phase: the common clock of 0.0043 Hz.
@@ -74,12 +79,14 @@ class MeshCore:
         self.node_id = self.config.node_id
         self.gateway = WebSocketServer(config=self.config, policy=policy)
         self.pipeline = self.gateway.pipeline
+        self.bus = EventBus(self.node_id, pipeline=self.pipeline)
         self.registry = MeshRegistry(
             self.node_id,
             capabilities=self.config.capabilities,
             heartbeat_interval=self.config.heartbeat_interval,
         )
         self.state = StateSynchronizer(self.node_id, categories=categories, strategies=strategies)
+        self.state.police_with(police_of(self.pipeline))
         self.phase = FrequencySync(self.node_id, frequency)
         self.status = NodeStatus.INITIALIZING
         self._started = 0
@@ -97,6 +104,8 @@ class MeshCore:
             seen_at=self._seen_at,
         )
         self._protocol.nodes = self._members
+        self._node_events = NodeEvents(self.pipeline.core, self.registry)
+        self._members.heartbeats.on_beat = self._node_events.beat
         self._grpc: GrpcServer | None = None
         self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
         self.gateway.add_links(self._other_endpoints)
@@ -122,10 +131,12 @@ class MeshCore:
         self._started = now_ms()
         self.status = NodeStatus.ACTIVE
         self.registry.table.declare(now_ms(), addresses=tuple(self._addresses()), leaving=False)
+        self._node_events.start()
         self._load.begin()
         self._members.begin()
         self._members.heartbeats.beat(now_ms())
         self._timers.start()
+        await self.bus.start()
 
     async def _start_grpc(self) -> None:
         if self.config.grpc_port is None:
@@ -146,6 +157,8 @@ class MeshCore:
             return
         seconds = self.config.drain_seconds if seconds is None else seconds
         self._timers.stop()
+        await self.bus.stop()
+        self._node_events.stop()
         self._members.stop_dialling()
         self.state.flush()
         self.registry.table.declare(now_ms(), leaving=True)
@@ -217,7 +230,7 @@ class MeshCore:
     async def request(
         self, target_node: str, event_type: str, data: Any = None, *, timeout: float = 10.0, **fields: Any
     ) -> StreamEvent:
-        """Publishes an event and waits for the first answer: what a handler elsewhere returns as a dict.
+        """Publishes an event and waits for the first answer: what a handler, here or elsewhere, returns as a dict.
 
         Args:
             target_node: who is asked; empty for whoever subscribes to the event type.
@@ -231,8 +244,8 @@ class MeshCore:
             DeniedError: if the policy refuses the request.
             RequestTimeoutError: if no answer comes.
         """
-        id = self.publish(event_type, data, target_node=target_node, **fields)
-        return await self._answers.to(id, str(event_type), timeout)
+        ask = partial(self.publish, event_type, data, target_node=target_node, **fields)
+        return await self._answers.ask(ask, str(event_type), timeout)
 
     def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:
         """Calls a handler with every event on a subject, of this node's and others'.

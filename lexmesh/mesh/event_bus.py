@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,16 +14,16 @@ from lexmesh._handlers import cause_depth
 from lexmesh.errors import BusStoppedError, DeniedError, EventDroppedError
 from lexmesh.events import EventType
 from lexmesh.mesh.event_queue import EventQueue, Overflow
+from lexmesh.mesh.recent_events import RecentEvents
 from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
-from lexmesh.pipeline import StreamPipeline
+from lexmesh.pipeline import Handler, StreamPipeline, check_handler
 from lexmesh.transports.runner import HandlerRunner
 from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["EventBus"]
 
 MOST_WAITING = 10_000
-MOST_RECENT = 1_000
 EVENTS_A_TURN = 256
 """Events that are handed out before others get the event loop."""
 
@@ -79,10 +79,12 @@ class EventBus:
         self.pipeline = pipeline or StreamPipeline(node_id, policy=policy, epoch=now_ms(), now=now_ms)
         self._runner = HandlerRunner(256)
         self._queue: EventQueue[_Waiting] = EventQueue(most_waiting, overflow, self._dropped)
-        self._recent: OrderedDict[str, StreamEvent] = OrderedDict()
-        self._handlers: dict[tuple[str, Any], Callable[[StreamEvent], Any]] = {}
+        self._recent = RecentEvents()
+        self._handlers: dict[str, list[tuple[Handler, Handler]]] = {}  # as given and as called; not all can be hashed
         self._outcomes: Counter[str] = Counter()
         self._total = 0
+        self._heard = 0
+        self._published = ""  # id of the event that was handed out last
         self._room = asyncio.Event()
         self._due: asyncio.Handle | None = None
         self._running = False
@@ -206,52 +208,70 @@ class EventBus:
 
     # -- subscribing ----------------------------------------------------------------------------------------------
 
-    def subscribe(self, event_type: str, handler: Callable[[StreamEvent], Any]) -> None:
+    def subscribe(self, event_type: str, handler: Handler) -> None:
         """Calls a handler with every event on a subject.
 
         Args:
             event_type: the subject; `*` stands for one token, `>` at the end for the rest.
-            handler: callable(event), sync or async.
+            handler: callable(event), sync or async. A dict it returns is sent back to who asked.
 
         Raises:
             SubjectError: if the subject is not a pattern.
         """
-        key = (str(event_type), handler)
-        if key not in self._handlers:
-            self.pipeline.register_handler(str(event_type), handler)
-            self._handlers[key] = handler
+        check_handler(handler)
+        known = self._handlers.get(str(event_type), [])
+        if not any(given == handler for given, _ in known):
+            call = handler if self._alone else self._hearing(handler)
+            self.pipeline.register_handler(str(event_type), call)
+            self._handlers[str(event_type)] = [*known, (handler, call)]
 
-    def unsubscribe(self, event_type: str, handler: Callable[[StreamEvent], Any]) -> bool:
+    def unsubscribe(self, event_type: str, handler: Handler) -> bool:
         """Ends a subscription; whether there was one."""
-        if self._handlers.pop((str(event_type), handler), None) is None:
-            return False
-        return self.pipeline.unregister_handler(str(event_type), handler)
+        known = self._handlers.pop(str(event_type), [])
+        if kept := [pair for pair in known if pair[0] != handler]:
+            self._handlers[str(event_type)] = kept
+        ended = [self.pipeline.unregister_handler(str(event_type), call) for given, call in known if given == handler]
+        return any(ended)
+
+    def _hearing(self, handler: Handler) -> Handler:
+        """A handler that notes what it is called with: what nobody here subscribed to costs nothing."""
+
+        def hear(event: StreamEvent) -> Any:
+            id = event.id
+            if id != self._published and id not in self._recent:
+                self._heard += 1
+                self._recent.add(id, event)
+            return handler(event)
+
+        hear.__qualname__ = getattr(handler, "__qualname__", type(handler).__name__)  # what failures are told of
+        return hear
 
     # -- looking --------------------------------------------------------------------------------------------------
 
     def get_recent_events(self, limit: int = 50, event_type: str | None = None) -> list[StreamEvent]:
-        """Events published on this bus, newest last.
+        """Events published on this bus, and on a mesh those of others that a subscriber here heard, newest last.
 
         Args:
-            limit: how many at most, of the latest thousand.
+            limit: how many at most, of the latest thousand, or of the latest 16 MiB if that is less.
             event_type: only those of this type; None for all.
         """
-        wanted = [event for event in self._recent.values() if event_type in (None, event.event_type)]
-        return wanted[-limit:] if limit > 0 else []
+        return self._recent.latest(limit, event_type)
 
     def get_event_stats(self) -> dict[str, Any]:
         """Figures of the bus.
 
         Returns:
-            `total_events` that came to their turn; `queue_size`, how many wait; `subscribers`, subscriptions;
-            `recent_event_counts`, of the latest thousand by type; `running`; `outcomes`, by name: those of messages,
-            `dropped` for what the full bus dropped, `cancelled` for what its publisher gave up.
+            `total_events`, those that came to their turn and those `heard`; `heard`, those of others that reached a
+            subscriber here; `queue_size`, how many wait; `subscribers`, subscriptions; `recent_event_counts`, of the
+            events of `get_recent_events` by type; `running`; `outcomes` of what was published here, by name: those of
+            messages, `dropped` for what the full bus dropped, `cancelled` for what its publisher gave up.
         """
         return {
-            "total_events": self._total,
+            "total_events": self._total + self._heard,
+            "heard": self._heard,
             "queue_size": len(self._queue),
-            "subscribers": len(self._handlers),
-            "recent_event_counts": dict(Counter(event.event_type for event in self._recent.values())),
+            "subscribers": sum(map(len, self._handlers.values())),
+            "recent_event_counts": self._recent.counts(),
             "running": self._running,
             "outcomes": dict(self._outcomes),
         }
@@ -280,13 +300,14 @@ class EventBus:
         now = now_ms()
         ttl = None if waiting.ttl is None else max(0, waiting.ttl - (now - waiting.since))
         core = self.pipeline.core
+        self._published = core.next_id
         outcome, id = core.publish(*waiting.fields, ttl, waiting.priority, "", now, waiting.depth)
         self._total += 1
         self._outcomes[outcome or "filtered"] += 1
         if outcome == "denied" and (refusal := core.last_refusal):
             raise DeniedError(*refusal)
         event_type, data, metadata, target_node = waiting.fields
-        self._recent[id] = StreamEvent(
+        event = StreamEvent(
             source_node=self.node_id,
             target_node=target_node,
             event_type=event_type,
@@ -296,8 +317,7 @@ class EventBus:
             priority=waiting.priority,
             id=id,
         )
-        if len(self._recent) > MOST_RECENT:
-            self._recent.popitem(last=False)
+        self._recent.add(id, event)
         return id
 
     def _dropped(self, waiting: _Waiting) -> None:

@@ -27,6 +27,9 @@ class Heartbeats:
         links: carry them.
         load: makes the fields of Load, and is called once a heartbeat.
         interval: milliseconds between two of one node.
+
+    Attributes:
+        on_beat: callable(name of the node), told of each that is taken in.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Heartbeats:
         self._load = load
         self._interval = interval
         self._number = 0
+        self.on_beat: Callable[[str], object] = lambda _name: None
         self._latest: dict[str, tuple[int, dict[str, Any]]] = {}  # by node: when it came, and the message
 
     def beat(self, now: int) -> None:
@@ -48,6 +52,7 @@ class Heartbeats:
         self._table.heartbeat(own.node_id, own.epoch, load, now)
         self._latest[own.node_id] = now, data
         self._links.tell(BEAT, data)
+        self.on_beat(own.node_id)
 
     def greet(self, link: NodeLink, now: int) -> None:
         """Tells a node that has just been linked whose heartbeats are fresh."""
@@ -79,6 +84,7 @@ class Heartbeats:
         if self._table.heartbeat(name, epoch, data["load"], now):
             self._latest[name] = now, data
             self._links.tell(BEAT, data, but=link)
+            self.on_beat(name)
         return True
 
     def _is_new(self, name: str, epoch: int, number: int) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import orjson
+
 from lexmesh.mesh.state.anti_entropy import AntiEntropy, deltas
 from lexmesh.mesh.state.journal import Conflict
 from lexmesh.mesh.state.replica import Change, Replica, Strategy
@@ -46,6 +48,7 @@ class StateSynchronizer:
         self._anti_entropy = AntiEntropy(self._replica, self.shares, self._notify)
         self._now = now
         self._send: Send | None = None
+        self._police: Callable[[str, str, Any], None] | None = None
         self._on_unsent: Callable[[], object] | None = None
         self._unsent: dict[tuple[str, str], None] = {}
         self._watches: set[Watch] = set()
@@ -74,7 +77,9 @@ class StateSynchronizer:
         Raises:
             TypeError: if JSON cannot say the value.
             ValueError: if a name or the value is too large, or there are too many keys.
+            DeniedError: if the node that carries this state has a policy that refuses the value.
         """
+        self._check(category, key, value)
         register = self._replica.write(category, key, value, self._now())
         self._wrote(category, key)
         return register.version
@@ -150,11 +155,16 @@ class StateSynchronizer:
 
         Raises:
             ValueError: if it is no snapshot; then nothing is changed.
+            DeniedError: if the policy refuses a value in it; then nothing is changed.
         """
         try:
             entries = [entry_from(item) for item in snapshot["entries"]]
         except (KeyError, TypeError, EntryError) as error:
             raise ValueError(f"not a snapshot: {error}") from None
+        for category, key, register in entries:
+            for write in register.writes:
+                if write.value is not None:
+                    self._check(category, key, orjson.loads(write.value))
         changed = 0
         for category, key, register in entries:
             if self._replica.merge(category, key, register, self._now()):
@@ -206,6 +216,14 @@ class StateSynchronizer:
         self._send = send
         self._on_unsent = on_unsent
 
+    def police_with(self, check: Callable[[str, str, Any], None]) -> None:
+        """Has values of shared categories checked before they are written.
+
+        Args:
+            check: callable(category, key, value), which raises for what must not be written.
+        """
+        self._police = check
+
     def shares(self, category: str) -> bool:
         """Whether this node takes part in a category."""
         return self._shared is None or category in self._shared
@@ -246,6 +264,10 @@ class StateSynchronizer:
     def forget(self, node: str) -> None:
         """A node is gone for good: its place in the status is given back."""
         self._heard.pop(node, None)
+
+    def _check(self, category: str, key: str, value: Any) -> None:
+        if self._police is not None and self.shares(category):
+            self._police(category, key, value)
 
     def _wrote(self, category: str, key: str) -> None:
         if self._send is not None and self.shares(category):

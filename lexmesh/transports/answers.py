@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from lexmesh._codec import StreamEvent
 from lexmesh._handlers import HandlerEndpoint
@@ -26,8 +27,25 @@ class Answers:
         core.awaited = set()
         core.reply_endpoint = HandlerEndpoint(core, self, lambda event, _source: self._settle(event), None, None, None)
 
+    async def ask(self, publish: Callable[[], str], what: str, timeout: float) -> StreamEvent:
+        """Publishes a request and waits for the answer, which handlers of this node may give before it has left.
+
+        Args:
+            publish: publishes it as this node's next message, and returns its id.
+            what: what it asks for, as an error would name it.
+            timeout: seconds.
+
+        Returns:
+            The answer.
+
+        Raises:
+            RequestTimeoutError: if none comes in time, or too many are waited for already.
+            Exception: what `publish` raises, or `fail` or `fail_all` is given.
+        """
+        return await self._wait(self._core.next_id, publish, what, timeout)
+
     async def to(self, id: str, what: str, timeout: float | None) -> StreamEvent:
-        """Waits for the answer to a message.
+        """Waits for the answer to a message that has left.
 
         Args:
             id: the message's id.
@@ -41,12 +59,17 @@ class Answers:
             RequestTimeoutError: if none comes in time, or too many are waited for already.
             Exception: what `fail` or `fail_all` is given.
         """
+        return await self._wait(id, None, what, timeout)
+
+    async def _wait(self, id: str, publish: Callable[[], str] | None, what: str, timeout: float | None) -> StreamEvent:
         if len(self._waiting) >= MAX_WAITING:
             raise RequestTimeoutError(f"{what}: {MAX_WAITING} requests wait already", 0)
         future: asyncio.Future[StreamEvent] = asyncio.get_running_loop().create_future()
         self._waiting[id] = future
         self._core.awaited.add(id)
         try:
+            if publish is not None:
+                publish()
             return await asyncio.wait_for(future, timeout)
         except TimeoutError:
             raise RequestTimeoutError(what, timeout or 0) from None

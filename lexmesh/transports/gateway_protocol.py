@@ -106,12 +106,15 @@ class GatewayProtocol:
         self._answers = {SUBSCRIBE: self._subscribe, UNSUBSCRIBE: self._unsubscribe, FLUSH: self._flush}
 
     def opened(self, session: Peer) -> None:
-        """Greets a client that offered a subprotocol."""
+        """Greets a client that offered a subprotocol, and notes where answers to what it leaves unnamed go."""
+        self._core.router.connections[session.epoch] = session.outbox
         if session.welcomed:
             session.send(WELCOME, {"node_id": self._node_id, "max_message_size": self._core.max_message_size})
 
     def closed(self, session: Peer) -> None:
         """Forgets a client; acks that waited for its queue may go."""
+        if self._core.router.connections.get(session.epoch) is session.outbox:
+            del self._core.router.connections[session.epoch]
         self._peers.pop(session, None)
         if self.nodes is not None:
             self.nodes.closed(session)
