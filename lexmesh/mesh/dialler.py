@@ -124,9 +124,9 @@ class PeerDialler:
 
     def _connector_to(self, url: str) -> Connector[Any]:
         if url.lower().startswith(("grpc://", "grpcs://")):
-            from lexmesh.transports.link_connector import LinkConnector  # noqa: PLC0415 - grpc loads where it is wanted
+            from lexmesh.transports.grpc_link_connector import GrpcLinkConnector  # noqa: PLC0415 - grpc loads where it is wanted
 
-            return LinkConnector(self, url, False)
+            return GrpcLinkConnector(self, url, False)
         return WebSocketConnector(self, url, SUBPROTOCOL_PROTO, False)
 
     def _note(self, fault: str) -> None:

@@ -7,7 +7,6 @@ import errno
 import inspect
 import logging
 import threading
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Self
@@ -170,14 +169,15 @@ class WebSocketServer:
         self._sweeper.cancel()
         seconds = self.config.drain_seconds if seconds is None else seconds
         patience = DRAIN_SHARE * seconds
-        deadline = time.monotonic() + patience
+        now = asyncio.get_running_loop().time
+        deadline = now() + patience
         sessions = list(self._sessions)
         for session in sessions:
             session.link.stop_reading()
             session.pause()
         await self._runner.finish(patience)
         self.flusher.flush()
-        await asyncio.gather(*(session.drained(max(0.0, deadline - time.monotonic())) for session in sessions))
+        await asyncio.gather(*(session.drained(max(0.0, deadline - now())) for session in sessions))
         for session in sessions:
             session.resume()
             session.close(1001, "going away")
