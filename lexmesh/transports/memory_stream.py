@@ -6,10 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from lexmesh.transports.link_session import LinkSession
 
-__all__ = ["Answer", "Ending", "MemoryStream", "Opening", "Pipe", "Segment", "connection"]
+__all__ = ["RESET", "Answer", "Ending", "MemoryStream", "Opening", "Pipe", "Segment", "connection"]
 
 WINDOW = 256 * 1024
 """Bytes that may be written before the other end has read them; TCP's windows are of that order."""
@@ -60,15 +61,32 @@ class Pipe:
     Args:
         source, target: the names of the nodes at its ends; that of who has only dialled may be no address.
         carry: callable(pipe, segment), takes a segment to the other end, which is told by `arrive`.
+
+    Attributes:
+        back: the other direction.
+        flow: what the network keeps of it.
     """
 
-    __slots__ = ("_arrived", "_carry", "_reader", "_unread", "_writer", "is_broken", "on_reset", "source", "target")
+    __slots__ = (
+        "_arrived",
+        "_carry",
+        "_reader",
+        "_unread",
+        "_writer",
+        "back",
+        "flow",
+        "is_broken",
+        "source",
+        "target",
+    )
+
+    back: Pipe
 
     def __init__(self, source: str, target: str, carry: Callable[[Pipe, Segment], None]) -> None:
         self.source = source
         self.target = target
         self.is_broken = False  # nobody reads any more
-        self.on_reset: Callable[[], None] | None = None
+        self.flow: Any = None
         self._carry = carry
         self._arrived: deque[Segment] = deque()
         self._unread = 0
@@ -107,8 +125,19 @@ class Pipe:
             return
         self._arrived.append(segment)
         _wake(self._reader)
-        if isinstance(segment, Ending) and segment.is_reset and self.on_reset is not None:
-            self.on_reset()
+        if isinstance(segment, Ending) and segment.is_reset:
+            self.back.cut()
+
+    def repeat(self, batch: bytes) -> None:
+        """A Batch that has arrived does so once more."""
+        self._unread += len(batch)
+        self.arrive(batch)
+
+    def lose(self) -> None:
+        """The connection breaks; who reads here and who writes is told."""
+        self._arrived.append(RESET)
+        _wake(self._reader)
+        self.cut()
 
     def cut(self) -> None:
         """Nothing is carried here any more; who still writes is told."""
@@ -133,7 +162,6 @@ class MemoryStream:
         self._into = into
         self._ending: Ending | None = None
         self._has_ended = False
-        into.on_reset = out.cut
 
     @property
     def peer(self) -> str:
@@ -206,6 +234,7 @@ class MemoryStream:
 def connection(source: str, target: str, carry: Callable[[Pipe, Segment], None]) -> tuple[MemoryStream, MemoryStream]:
     """The two ends of a connection: of who dials, and of who accepts."""
     there, back = Pipe(source, target, carry), Pipe(target, source, carry)
+    there.back, back.back = back, there
     return MemoryStream(there, back), MemoryStream(back, there)
 
 
