@@ -1,8 +1,8 @@
 """A network in memory that is as slow, lossy and parted as it is told to be, by one seed.
 
-Links are streams, as over TCP: what is lost on the way is sent again, so it comes late and all that follows it waits; what
-is parted waits until somebody gives up or the network heals; a connection that breaks takes along what was under way.
-Nothing overtakes anything within a connection, but another connection may. Batches may come twice in a row, as a
+Links are streams, as over TCP: what is lost on the way is sent again, so it comes late and all that follows it waits;
+what is parted waits until somebody gives up or the network heals; a connection that breaks takes along what was under
+way. Nothing overtakes anything within a connection, but another connection may. Batches may come twice in a row, as a
 transport that repeats what was not confirmed would have them.
 """
 
@@ -117,9 +117,9 @@ class FaultyNetwork(MemoryNetwork):
         self.stop_listening(name)
         if silent:
             self._off[name] = None
-        for pipe in [way for pipe in self._pipes for way in (pipe, pipe.back) if way.source == name]:
-            if not silent:
-                self.carry(pipe, RESET)
+        ways = [way for pipe in self._pipes for way in (pipe, pipe.back) if way.source == name]
+        for way in () if silent else ways:
+            self.carry(way, RESET)
         self._lives[name] = self._lives.get(name, 0) + 1
 
     def switch_on(self, name: str) -> None:

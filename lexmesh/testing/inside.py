@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from contextvars import Context
@@ -59,8 +58,8 @@ class Inside:
         object.__setattr__(self, "_target", target)
         object.__setattr__(self, "_machine", machine)
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         """What it stands for is what it is."""
         return type(self._target)
 

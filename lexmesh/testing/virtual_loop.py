@@ -7,7 +7,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 from lexmesh._clock import set_virtual
 from lexmesh.testing.host import EPOCH_NS, HOST, Host
@@ -18,6 +18,7 @@ MOST_TURNS = 100_000
 """Turns of the loop at one instant: more, and something waits for a time that never comes, with `sleep(0)` perhaps."""
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class SimulationError(RuntimeError):
@@ -47,7 +48,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Schedules a call; those of the same time run in the order in which they were scheduled."""
         timer = asyncio.TimerHandle(when, callback, args, self, context)
@@ -56,7 +57,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return timer
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Schedules a call so many seconds from now."""
         return self.call_at(self._now + delay, callback, *args, context=context)
@@ -142,7 +143,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- what there is not ------------------------------------------------------------------------------------------
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """As `call_soon`: there are no other threads."""
         return self.call_soon(callback, *args, context=context)
@@ -166,13 +167,15 @@ def _refusing(name: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-for _name in (
-    "add_reader add_writer remove_reader remove_writer add_signal_handler remove_signal_handler connect_accepted_socket "
-    "connect_read_pipe connect_write_pipe create_connection create_datagram_endpoint create_server "
-    "create_unix_connection create_unix_server getaddrinfo getnameinfo run_in_executor sendfile sock_accept "
-    "sock_connect sock_recv sock_recv_into sock_recvfrom sock_recvfrom_into sock_sendall sock_sendfile sock_sendto "
-    "start_tls subprocess_exec subprocess_shell"
-).split():
+ABSENT = """
+    add_reader add_writer remove_reader remove_writer add_signal_handler remove_signal_handler connect_accepted_socket
+    connect_read_pipe connect_write_pipe create_connection create_datagram_endpoint create_server create_unix_connection
+    create_unix_server getaddrinfo getnameinfo run_in_executor sendfile sock_accept sock_connect sock_recv
+    sock_recv_into sock_recvfrom sock_recvfrom_into sock_sendall sock_sendfile sock_sendto start_tls subprocess_exec
+    subprocess_shell
+"""
+
+for _name in ABSENT.split():
     setattr(VirtualLoop, _name, _refusing(_name))
 
 
