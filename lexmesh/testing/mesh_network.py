@@ -234,7 +234,7 @@ class MeshNetwork:
             some, others: the nodes.
             one_way: whether what the others send to some still arrives.
         """
-        self._note("partition", ",".join(some), ",".join(others))
+        self._note("partition", ",".join(sorted(some)), ",".join(sorted(others)))
         self._net.part(some, others)
         if not one_way:
             self._net.part(others, some)
@@ -246,7 +246,7 @@ class MeshNetwork:
 
     def reset(self, some: Collection[str], others: Collection[str]) -> None:
         """Breaks the connections that there are between nodes; they may make new ones at once."""
-        self._note("reset", ",".join(some), ",".join(others))
+        self._note("reset", ",".join(sorted(some)), ",".join(sorted(others)))
         some, others = set(some), set(others)
         self._net.reset(
             lambda pipe: (
