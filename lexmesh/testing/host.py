@@ -17,6 +17,7 @@ class Host:
 
     Args:
         name: its node's name.
+        clock: the machine that it was before, whose clock goes on; None for a new one.
 
     Attributes:
         held: what it would do if it were not paused, in order; None while it is not.
@@ -24,14 +25,14 @@ class Host:
         has_crashed: whether it does nothing any more, ever.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Host | None = None) -> None:
         self.name = name
         self.held: list[asyncio.Handle] | None = None
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.has_crashed = False
-        self._skew = 0.0
-        self._drift = 0.0
-        self._since = 0.0
+        self._skew: float = 0.0 if clock is None else clock._skew
+        self._drift: float = 0.0 if clock is None else clock._drift
+        self._since: float = 0.0 if clock is None else clock._since
 
     def set_clock(self, skew: float, drift: float, now: float) -> None:
         """Has the clock be wrong.

@@ -79,9 +79,10 @@ class MeshNetwork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
+        self.trace.end()
         self.heal()
-        for name in list(self._resuming):
-            self.resume(name)
+        for _, machine in self._nodes.values():
+            self._resume(machine.host)
         stops = [machine.call(mesh.stop) for mesh, machine in self._nodes.values()]
         await asyncio.gather(*stops)
         self._net.is_over = True
@@ -148,12 +149,12 @@ class MeshNetwork:
         if name in self._nodes:
             raise SimulationError(f"{name} runs already")
         self._net.switch_on(name)
-        host = Host(name)
+        lives = [host for host in self._hosts if host.name == name]
+        host = Host(name, lives[-1] if lives else None)
         self._hosts.append(host)
-        lives = sum(known.name == name for known in self._hosts)
         context = copy_context()
         context.run(HOST.set, host)
-        context.run(CHANCE.set, random.Random(f"{self.seed} {name} {lives}"))  # noqa: S311 - to be foretold
+        context.run(CHANCE.set, random.Random(f"{self.seed} {name} {len(lives)}"))  # noqa: S311 - to be foretold
         context.run(NETWORK.set, self._net)
         machine = Machine(host, context, self._loop)
         config, setup, parts = self._recipes[name]
@@ -176,7 +177,7 @@ class MeshNetwork:
         return list(self._nodes)
 
     async def stop(self, name: str) -> None:
-        """Stops a node, with a goodbye."""
+        """Stops a node, with a goodbye; one that is paused does so when its pause ends."""
         mesh, machine = self._nodes.pop(name)
         self._note("stop", name)
         await machine.call(mesh.stop)
@@ -203,13 +204,16 @@ class MeshNetwork:
         self._note("pause", name)
         self._loop.pause(machine.host)
         self._forget_pause(name)
-        self._resuming[name] = self._loop.call_later(seconds, self.resume, name)
+        self._resuming[name] = self._loop.call_later(seconds, self._resume, machine.host)
 
     def resume(self, name: str) -> None:
         """Ends a pause."""
-        self._forget_pause(name)
-        self._note("resume", name)
-        self._loop.resume(self._nodes[name][1].host)
+        self._resume(self._nodes[name][1].host)
+
+    def _resume(self, host: Host) -> None:
+        self._forget_pause(host.name)
+        self._note("resume", host.name)
+        self._loop.resume(host)
 
     def _forget_pause(self, name: str) -> None:
         timer = self._resuming.pop(name, None)

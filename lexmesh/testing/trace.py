@@ -44,6 +44,7 @@ class Trace:
         self.last: deque[Happening] = deque(maxlen=MOST_KEPT)
         self.batches: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
+        self._has_ended = False
         self._digest = blake2b(digest_size=16)
 
     def note(self, time: float, kind: str, source: str, target: str, content: bytes = b"") -> None:
@@ -53,12 +54,18 @@ class Trace:
             time, kind, source, target: as in Happening.
             content: what was carried; only its size is kept, but all of it counts in the digest.
         """
+        if self._has_ended:
+            return
         happening = Happening(time, kind, source, target, len(content))
         self.last.append(happening)
         if content:
             self.batches[source] += 1
             self.bytes[source] += len(content)
         self._digest.update(f"{time!r} {kind} {source} {target} {len(content)} {crc32(content)}\n".encode())
+
+    def end(self) -> None:
+        """Notes nothing more: the test is over, and its nodes are stopped."""
+        self._has_ended = True
 
     def digest(self) -> str:
         """Stands for all that happened, to the last byte: 32 hexadecimal digits."""
