@@ -28,6 +28,8 @@ def _uncover_installed_package() -> None:
     if any((ROOT / "lexmesh" / f"_codec{suffix}").exists() for suffix in suffixes):
         return
     sys.path[:] = [entry for entry in sys.path if Path(entry or os.curdir).resolve() != ROOT]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lexmesh"]:  # pytest has loaded the plugin
+        del sys.modules[name]
 
 
 _uncover_installed_package()

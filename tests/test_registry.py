@@ -140,6 +140,41 @@ def test_a_restarted_node_begins_anew_and_its_old_heartbeats_count_no_more() -> 
     assert here.get_nodes_by_capability("new") == ["there"]
 
 
+def test_a_node_whose_clock_was_set_back_over_a_restart_is_heard_all_the_same() -> None:
+    clock = Clock()
+    other, before = registry(clock, "other"), registry(clock)
+    other.table.merge(before.table.newer_than({}), clock.now)
+    clock.now -= 20_000
+    here = registry(clock)
+    assert here.table.merge(other.table.newer_than(here.table.digest()), clock.now) == ["other", "me"]
+    assert other.table.merge(here.table.newer_than(other.table.digest()), clock.now) == ["me"]
+    assert other.table.heartbeat("me", here.table.own.epoch, {}, clock.now)
+    assert here.get_node("me")["status"] == "active"  # type: ignore[index]
+
+
+def test_two_nodes_of_a_name_do_not_overrule_each_other_for_ever() -> None:
+    clock = Clock()
+    one, two = registry(clock), registry(clock)
+    clock.now += 1
+    two.table.declare(clock.now, epoch=clock.now)
+    rounds = 0
+    while one.table.merge([two.table.own.data()], 0) and two.table.merge([one.table.own.data()], 0):
+        rounds += 1
+    assert rounds < 20
+
+
+def test_suspicion_of_a_clock_that_was_set_back() -> None:
+    clock = Clock()
+    here = registry(clock)
+    here.register_node("there")
+    beat(here, "there", clock)
+    clock.now -= 3_600_000
+    here.get_active_nodes()
+    clock.now += 300_000
+    here.get_active_nodes()
+    assert here.get_node("there")["status"] == "dormant"  # type: ignore[index]
+
+
 def test_only_a_node_itself_changes_its_entry() -> None:
     clock = Clock()
     here, liar = registry(clock, capabilities=["mine"]), registry(clock, "liar")

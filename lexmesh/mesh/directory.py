@@ -72,7 +72,10 @@ class Directory:
             link.send(DIGEST, {"versions": self._table.digest(), "answer": True})
 
     def _merge(self, link: NodeLink, entries: Iterable[Any], now: int) -> None:
-        changed = (self._table.get(name) for name in self._table.merge(entries, now))
+        names = self._table.merge(entries, now)
+        if self._table.own.node_id in names:  # who sent that entry has to hear that there is a later one
+            link.send(NODES, {"entries": [self._table.own.data()]})
+        changed = (self._table.get(name) for name in names)
         for part in _parts([node.entry.data() for node in changed if node is not None]):
             self._links.tell(NODES, {"entries": part}, but=link)
 

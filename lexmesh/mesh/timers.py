@@ -81,8 +81,11 @@ class MeshTimers:
         interval = seconds * 1000
         when = 0.0
         while True:
+            now, earliest = wall_ms(), when + interval / 2
+            if earliest > now + interval:  # the clock was set back
+                earliest = now
             # moving to the others' time must not bring two turns in a row
-            when = self._phase.next_slot(interval, max(wall_ms(), when + interval / 2))
+            when = self._phase.next_slot(interval, max(now, earliest))
             await _until(when)
             _safely(work)
 

@@ -54,6 +54,10 @@ class Suspicion:
         self._sum += passed
         self._squares += passed * passed
 
+    def set_back(self, now: float) -> None:
+        """The clock may have been set back: what is past cannot be later than now."""
+        self.last = min(self.last, now)
+
     def phi(self, now: float) -> float:
         """How much the node is suspected; 0 right after a heartbeat, at most 300."""
         count = len(self._intervals)

@@ -6,13 +6,16 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from lexmesh.mesh.registry.node import Node, NodeEntry, NodeEntryError, NodeStatus, entry_from
+from lexmesh.mesh.registry.node import MOST_NUMBER, Node, NodeEntry, NodeEntryError, NodeStatus, entry_from
 from lexmesh.mesh.registry.pool import Pool
 from lexmesh.mesh.registry.suspicion import DEAD_PHI, SUSPECT_PHI, Suspicion
 
 __all__ = ["MOST_NODES", "NodeTable", "Notice"]
 
 MOST_NODES = 10_000
+
+MOST_OVERRULED = 16
+"""Entries of earlier lives that a node declares over."""
 
 Notice = Callable[[str, NodeStatus, NodeStatus | None], None]
 """callable(node_id, status, status before or None for a new node)"""
@@ -111,15 +114,28 @@ class NodeTable:
         """Takes in an entry if it is newer than what is known; whether it was."""
         known = self._nodes.get(entry.node_id)
         if entry.node_id == self.own.node_id:
-            if entry.rank >= self.own.rank and entry != self.own:  # of an earlier life, or another node of this name
-                self.refused["own"] += 1
-            return False
+            return self._hear_of_self(entry, now)
         if known is not None and known.entry.rank >= entry.rank:
             return False
         if known is None and len(self._nodes) >= MOST_NODES and not self._forget_one():
             self.refused["full"] += 1
             return False
         self._put(entry, now)
+        return True
+
+    def _hear_of_self(self, entry: NodeEntry, now: int) -> bool:
+        """Others have an entry of this node; whether it has to say anew that it is here.
+
+        It may be of an earlier life, when the clock was ahead: this life then has to be the later one, or nobody would
+        listen to it. It may also be of another node of this name, which would do the same; so it is done a few times.
+        """
+        if entry.rank < self.own.rank or entry == self.own:
+            return False
+        self.refused["own"] += 1
+        if entry.epoch <= self.own.epoch or entry.epoch + 1 >= MOST_NUMBER or self.refused["own"] > MOST_OVERRULED:
+            return False
+        self.declare(now, epoch=entry.epoch + 1)
+        self._set_status(self._nodes[self.own.node_id], NodeStatus.ACTIVE)
         return True
 
     def forget(self, node_id: str) -> bool:
@@ -166,6 +182,7 @@ class NodeTable:
     def _look_at(self, node: Node, now: int) -> None:
         if node.entry.leaving or node.entry.node_id == self.own.node_id:
             return
+        node.suspicion.set_back(now)
         phi = node.suspicion.phi(now)
         if phi >= DEAD_PHI:
             self._set_status(node, NodeStatus.DORMANT)
