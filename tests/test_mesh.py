@@ -22,6 +22,7 @@ from mesh_nodes import (
 from raw_ws import BINARY, RawClient, Received, eventually, frame, text
 
 from lexmesh import DeniedError, MeshCore, RequestTimeoutError, StreamEvent, WebSocketClient, WebSocketServer
+from lexmesh.transports.wall_clock import now_ms
 
 TOPOLOGIES = {"line": LINE_OF_4, "ring": RING_OF_5, "star": STAR_OF_5, "full": FULL_5, "pair": (2, [(1, 0)])}
 
@@ -279,6 +280,28 @@ async def test_who_says_goodbye_is_disconnected_everywhere_and_comes_back() -> N
         await nodes[2].start()
         nodes[2].link_to(url_of(nodes[1]))
         await knows_all(nodes)
+
+
+async def test_a_newcomer_does_not_wait_for_the_next_heartbeats_of_far_nodes() -> None:
+    async with mesh_of(*LINE_OF_4, heartbeat_interval=3_600.0) as nodes:
+        await knows_all(nodes)
+        async with running(new := node("new", nodes[3], heartbeat_interval=3_600.0)):
+            await knows_all([*nodes, new])
+
+
+async def test_a_node_that_started_before_its_earlier_life_did_is_heard() -> None:
+    async with mesh_of(2, [(1, 0)], heartbeat_interval=30.0, sync_interval=0.5) as nodes:
+        earlier = node("n2").registry.table.own.changed(epoch=now_ms() + 3_600_000, leaving=True)
+        assert nodes[0].registry.table.merge([earlier.data()], now_ms()) == ["n2"]
+        async with running(again := node("n2", nodes[1], heartbeat_interval=30.0)):
+            await eventually(lambda: again.links == ["n1"], "linked")
+            await knows_all([*nodes, again])
+            assert all(one.registry.get_node("n2")["epoch"] > earlier.epoch for one in nodes)
+            heard = Received()
+            nodes[0].subscribe("t", heard)
+            await again.broadcast_event("t")
+            await heard.wait()
+        await eventually(lambda: nodes[0].registry.get_node("n2")["status"] == "disconnected", "goodbye")
 
 
 async def test_state_that_one_node_sets_is_read_on_all() -> None:

@@ -47,7 +47,7 @@ class Directory:
         """Asks a node what it knows that is not known here; what both know the same costs 16 hex digits."""
         link.send(DIGEST, {"whole": self._whole()})
 
-    def receive(self, link: NodeLink, kind: str, data: Any, now: int) -> None:
+    def receive(self, link: NodeLink, kind: str, data: Any, now: int) -> bool:
         """Takes in what another node's directory sent, and answers it.
 
         Args:
@@ -55,15 +55,21 @@ class Directory:
             kind: the message's type.
             data: its data; anything.
             now: milliseconds since 1970-01-01 UTC.
+
+        Returns:
+            Whether this node has begun anew for the others: it goes by another epoch now, of which they know no
+            heartbeat.
         """
+        epoch = self._table.own.epoch
         if not isinstance(data, dict):
-            return
+            return False
         if kind == NODES and isinstance(data.get("entries"), list):
             self._merge(link, data["entries"], now)
         elif kind == DIGEST and isinstance(data.get("versions"), dict):
             self._answer(link, data["versions"], is_answer=data.get("answer") is True)
         elif kind == DIGEST and data.get("whole") != self._whole():
             link.send(DIGEST, {"versions": self._table.digest()})
+        return self._table.own.epoch != epoch
 
     def _answer(self, link: NodeLink, versions: dict[str, Any], *, is_answer: bool) -> None:
         for entries in _parts(self._table.newer_than(versions)):
@@ -72,8 +78,12 @@ class Directory:
             link.send(DIGEST, {"versions": self._table.digest(), "answer": True})
 
     def _merge(self, link: NodeLink, entries: Iterable[Any], now: int) -> None:
-        changed = (self._table.get(name) for name in self._table.merge(entries, now))
-        for part in _parts([node.entry.data() for node in changed if node is not None]):
+        names = self._table.merge(entries, now)
+        if self._table.own.node_id in names:
+            link.send(NODES, {"entries": [self._table.own.data()]})
+        changed = [node.entry for name in names if (node := self._table.get(name)) is not None]
+        link.epoch = next((entry.epoch for entry in changed if entry.node_id == link.name), link.epoch)
+        for part in _parts([entry.data() for entry in changed]):
             self._links.tell(NODES, {"entries": part}, but=link)
 
     def _whole(self) -> str:
