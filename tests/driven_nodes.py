@@ -1,5 +1,6 @@
 """Nodes as processes that do what they are told, and what a mesh of them must be like once nothing disturbs it."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -23,14 +24,28 @@ class DrivenNode(Running):
     """
 
     def __init__(self, options: dict[str, Any], enter: Sequence[str] = ()) -> None:
-        super().__init__(orjson.dumps(options).decode(), command=[*enter, sys.executable, str(DRIVER)])
+        path = os.pathsep.join(filter(None, [str(DRIVER.parent), os.environ.get("PYTHONPATH")]))
+        command = [*enter, sys.executable, str(DRIVER)]
+        super().__init__(orjson.dumps(options).decode(), command=command, env={"PYTHONPATH": path})
         self.name: str = options["node_id"]
-        self.port: int = orjson.loads(self.line(having=b"port"))["port"]
+        try:
+            self.port: int = orjson.loads(self.line(having=b"port"))["port"]
+        except BaseException:
+            self.__exit__()
+            raise
 
     def ask(self, command: str, *arguments: Any) -> Any:
         """Has it do something; the answer."""
+        self.begin(command, *arguments)
+        return self.answer()
+
+    def begin(self, command: str, *arguments: Any) -> None:
+        """Has it do something that takes a while."""
         self.process.stdin.write(orjson.dumps([command, *arguments]) + b"\n")
         self.process.stdin.flush()
+
+    def answer(self) -> Any:
+        """The answer to what was begun first."""
         return orjson.loads(self.line())
 
     def stop(self) -> dict[str, Any]:
@@ -80,6 +95,12 @@ def is_whole(nodes: Sequence[DrivenNode]) -> bool:
 def whole(nodes: Sequence[DrivenNode], seconds: float = PATIENCE) -> None:
     """Waits until the mesh is whole."""
     Deadline(seconds).until(lambda: is_whole(nodes), "all linked to all", lambda: looks(nodes))
+
+
+def all_known(nodes: Sequence[DrivenNode]) -> None:
+    """Waits until each node has each one as active, linked to it or not."""
+    names = {one.name: "active" for one in nodes}
+    until(lambda: all(found["nodes"] == names for found in looks(nodes).values()), "all know all")
 
 
 def healed(nodes: Sequence[DrivenNode], label: str, state: dict[str, Any]) -> None:

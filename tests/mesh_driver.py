@@ -6,12 +6,15 @@ python mesh_driver.py '{"node_id": "a", …}', then ["say", "hello"]
 from __future__ import annotations
 
 import asyncio
+import inspect
 import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import orjson
+from measured import received_bytes
+from raw_ws import eventually
 
 from lexmesh import MeshConfig, MeshCore, StreamEvent
 from lexmesh.transports.loop import run
@@ -19,6 +22,7 @@ from lexmesh.transports.wall_clock import now_ms
 
 NOTE = "note"
 CATEGORY = "shared"
+PATIENCE = 60.0
 
 
 class Driver:
@@ -61,6 +65,34 @@ class Driver:
         """The shared state as it is here."""
         return self._mesh.state.get_local_state(CATEGORY)
 
+    def fill(self, count: int, value: Any) -> None:
+        """Writes so many keys."""
+        for number in range(count):
+            self.write(f"key {number}", value)
+
+    async def expect(self, key: str) -> Any:
+        """Waits for a key; its value."""
+        found = asyncio.get_running_loop().create_future()
+        with self._mesh.state.watch(CATEGORY, key, lambda change: found.done() or found.set_result(change.value)):
+            known = self._mesh.state.get_local_state(CATEGORY, key)
+            return await found if known is None else known
+
+    async def expect_digest(self, digest: str) -> None:
+        """Waits until the shared state is that of another node, by its digest."""
+        await eventually(lambda: self.digest() == digest, "the same state", PATIENCE)
+
+    def digest(self) -> str:
+        """The digest of the shared state."""
+        return str(self._mesh.state.get_sync_status()["categories"].get(CATEGORY, {}).get("digest", ""))
+
+    def link(self, url: str) -> None:
+        """Links to another node."""
+        self._mesh.link_to(url)
+
+    def received(self) -> int:
+        """Bytes that this node's open connections have received."""
+        return received_bytes()
+
     def statuses(self) -> list[list[Any]]:
         """Each change of a node's status since the last time: name, status, milliseconds."""
         statuses, self._statuses = self._statuses, []
@@ -98,7 +130,8 @@ async def main(options: dict[str, Any]) -> None:
         while line := await reader.readline():
             name, *arguments = orjson.loads(line)
             command: Callable[..., Any] = getattr(driver, name)
-            put(command(*arguments))
+            answer = command(*arguments)
+            put(await answer if inspect.isawaitable(answer) else answer)
     put(mesh.ledger())
 
 

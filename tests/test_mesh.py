@@ -312,6 +312,26 @@ async def test_state_that_one_node_sets_is_read_on_all() -> None:
         await eventually(lambda: not any(one.state.get_local_state("agents", "fibonacci") for one in nodes), "deleted")
 
 
+async def test_a_change_reaches_ten_nodes_and_a_new_node_has_all_that_was_written_before() -> None:
+    async with AsyncExitStack() as stack:
+        nodes = [node("n0", learned_links=8)]
+        await stack.enter_async_context(running(nodes[0]))
+        for number in range(2_000):
+            nodes[0].state.update_local_state("c", f"key {number}", {"value": number})
+        nodes[0].state.delete_local_state("c", "key 7")
+        for number in range(1, 10):
+            nodes.append(node(f"n{number}", nodes[-1], learned_links=8))
+            await stack.enter_async_context(running(nodes[-1]))
+        await knows_all(nodes)
+        await eventually(
+            lambda: all(one.state.get_sync_status()["categories"].get("c", {}).get("keys") == 1_999 for one in nodes),
+            "all keys",
+        )
+        assert len({one.state.get_sync_status()["categories"]["c"]["digest"] for one in nodes}) == 1
+        nodes[4].state.update_local_state("c", "key 7", "again")
+        await eventually(lambda: all(one.state.get_local_state("c", "key 7") == "again" for one in nodes), "the change")
+
+
 async def test_what_was_written_apart_is_the_same_once_linked() -> None:
     nodes = [node(f"n{number}") for number in range(4)]
     async with running(*nodes):

@@ -19,11 +19,15 @@ SHORT = 0.0
 
 
 class Mesh:
-    """Five nodes that have each other as peers in a line, and learn the rest."""
+    """Five nodes that have each other as peers in a line, and learn the rest.
 
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self.network = self._stack.enter_context(Network(COUNT))
+    Args:
+        stack: ends them.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.network = stack.enter_context(Network(COUNT))
         self.nodes: list[DrivenNode] = []
         self.state: dict[str, Any] = {}
         for number in range(COUNT):
@@ -67,18 +71,15 @@ class Mesh:
         """Holds all to what a mesh is like within five seconds."""
         healed(self.nodes, label, self.state)
 
-    def close(self) -> None:
-        self._stack.close()
-
 
 @pytest.fixture
 def mesh() -> Iterator[Mesh]:
     need_namespaces()
-    one = Mesh()
-    one.write(*range(COUNT))
-    one.healed("before")
-    yield one
-    one.close()
+    with ExitStack() as stack:
+        one = Mesh(stack)
+        one.write(*range(COUNT))
+        one.healed("before")
+        yield one
 
 
 def status(of: str, at: DrivenNode) -> str:

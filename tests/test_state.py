@@ -123,6 +123,9 @@ def test_replicas_agree_after_whatever_way_messages_take(category: str, examples
             for at in range(3):
                 history.deliver(at, key, register)
         assert history.values()[0] == history.values()[1] == history.values()[2]
+        for one in history.replicas:
+            alive, known = len(list(one.keys(category))), len(list(one.all_keys(category)))
+            assert one.counts(category) == (alive, known - alive)
         assert len({one.digest(category).root() for one in history.replicas}) == 1
         assert all(one.refused == {"ahead": 0, "full": 0} for one in history.replicas)
 

@@ -83,6 +83,7 @@ class Replica:
         self._registers: dict[str, dict[str, Register]] = {}
         self._digests: dict[str, Digest] = {}
         self._members: dict[str, list[set[str]]] = {}
+        self._deleted: dict[str, int] = {}
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -118,6 +119,11 @@ class Replica:
     def all_keys(self, category: str) -> Iterator[str]:
         """Keys of a category, deleted ones too."""
         return iter(self._registers.get(category, {}))
+
+    def counts(self, category: str) -> tuple[int, int]:
+        """How many keys of a category have a value, and how many are deleted."""
+        deleted = self._deleted.get(category, 0)
+        return len(self._registers.get(category, ())) - deleted, deleted
 
     def keys_in(self, category: str, bucket: int) -> list[str]:
         """Keys of one bucket, deleted ones too."""
@@ -216,8 +222,12 @@ class Replica:
             self._registers[category] = {}
             self._digests[category] = Digest()
             self._members[category] = [set() for _ in range(BUCKETS)]
+            self._deleted[category] = 0
         if key not in self._registers[category]:
             self._keys += 1
             self._members[category][bucket_of(key)].add(key)
+            self._deleted[category] += after.is_deleted
+        else:
+            self._deleted[category] += after.is_deleted - before.is_deleted
         self._registers[category][key] = after
         self._digests[category].replace(key, before, after)
