@@ -12,6 +12,7 @@ from lexmesh.mesh.state.digest import BUCKETS, Digest, bucket_of
 from lexmesh.mesh.state.journal import ConflictJournal
 from lexmesh.mesh.state.register import EMPTY, Register, by_time, by_version, join, written
 from lexmesh.mesh.state.stamp import AheadError, HybridClock
+from lexmesh.mesh.state.text import kept_text
 
 __all__ = ["MOST_KEYS", "MOST_NAME_BYTES", "MOST_VALUE_BYTES", "STRATEGIES", "Change", "Replica", "Strategy"]
 
@@ -151,7 +152,7 @@ class Replica:
             ValueError: if a name or the value is too large, or there are too many keys.
         """
         try:
-            text = orjson.dumps(value)
+            text = kept_text(value)
         except TypeError as error:
             raise TypeError(f"the value of {category}/{key} is not what JSON can say: {error}") from None
         return self.write_text(category, key, text, now)
