@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import orjson
 import pytest
-from cli_process import until
+from cli_process import COMMAND, PATIENCE, Running, until
 from driven_nodes import DrivenNode, healed, looks, whole
 from namespaces import Network, address, lasting, need_namespaces
 
@@ -183,6 +185,75 @@ def test_a_rolling_restart_loses_nobody(mesh: Mesh) -> None:
         mesh.write(other)
         mesh.replace(number)
         mesh.healed(f"restart {number}")
+
+
+class Commands:
+    """Five nodes as operators start them, `lexmesh mesh start` in a network each."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.network = stack.enter_context(Network(COUNT))
+        self.nodes = [self.node(number) for number in range(COUNT)]
+
+    def _command(self, number: int) -> list[str]:
+        return [*self.network.hosts[number].enter, *COMMAND]
+
+    def node(self, number: int) -> Running:
+        """Starts a node."""
+        peers = [f"ws://{address(other)}:{PORT}" for other in (number - 1, number + 1) if 0 <= other < COUNT]
+        options = [f"--node-id=n{number}", f"--host={address(number)}", f"--port={PORT}", "--json", "--no-redis"]
+        environment = {"LEXMESH_HEARTBEAT_INTERVAL": str(INTERVAL), "LEXMESH_DRAIN_SECONDS": "1"}
+        running = Running(
+            "mesh", "start", *options, *(f"--peer={url}" for url in peers), command=self._command(number),
+            env=environment,
+        )  # fmt: skip
+        self._stack.enter_context(running)
+        running.line(having=b"listening")
+        return running
+
+    def run(self, number: int, *arguments: str, given: bytes = b"") -> bytes:
+        """Runs a command beside a node, for its URL; what it prints."""
+        url = f"ws://{address(number)}:{PORT}"
+        done = subprocess.run(
+            [*self._command(number), *(url if one == "URL" else one for one in arguments)],
+            input=given, capture_output=True, timeout=PATIENCE,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def statuses(self, number: int) -> dict[str, str]:
+        """Which nodes one has in which status, by `lexmesh mesh nodes`."""
+        nodes = orjson.loads(self.run(number, "mesh", "nodes", "--url", "URL", "--json"))
+        return {node["node_id"]: node["status"] for node in nodes}
+
+    def subscriber(self, number: int) -> Running:
+        """Starts `lexmesh sub` beside a node."""
+        url = f"ws://{address(number)}:{PORT}"
+        running = self._stack.enter_context(Running("sub", url, "sensor_reading", command=self._command(number)))
+        running.line(of="stderr", having=b"subscribed")
+        return running
+
+
+def test_nodes_of_the_command_line_heal_and_their_clients_hear_each_other() -> None:
+    need_namespaces()
+    with ExitStack() as stack:
+        mesh = Commands(stack)
+        everyone = {f"n{number}": "active" for number in range(COUNT)}
+        until(lambda: mesh.statuses(0) == mesh.statuses(4) == everyone, "all know all")
+        hears = mesh.subscriber(4)
+        mesh.network.part([0])
+        until(lambda: mesh.statuses(4)["n0"] == mesh.statuses(0)["n4"] == "dormant", "apart")
+        mesh.nodes[2].process.kill()
+        mesh.network.join([0])
+        mesh.nodes[2] = mesh.node(2)
+        until(lambda: all(mesh.statuses(number) == everyone for number in range(COUNT)), "all know all again")
+        mesh.run(0, "pub", "URL", given=b"1\n2\n3\n")
+        assert [orjson.loads(hears.line())["data"] for _ in range(3)] == [1, 2, 3]
+        hears.end(signal.SIGINT)
+        for one in mesh.nodes:
+            assert one.end(signal.SIGTERM) == 0
+            ledger = orjson.loads(one.seen["stdout"][-1])["ledger"]
+            assert ledger["balanced"] and ledger["egress"]["in_flight"] == 0, ledger
 
 
 def spin(until_closed: Any) -> None:

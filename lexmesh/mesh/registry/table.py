@@ -204,9 +204,13 @@ class NodeTable:
 
     def _running(self, now: float) -> None:
         """This node runs: what it did not hear while it was held up, or skipped with its clock, blames nobody."""
-        passed, self._looked = now - self._looked, now
-        held_up = passed if passed < 0 else passed - self.most_pause
-        if passed < 0 or held_up > 0:
+        passed = now - self._looked
+        is_set_back = passed < -self._interval / 4
+        if passed < 0 and not is_set_back:
+            return  # two that were asked for the time in one order, and come in another
+        self._looked = now
+        held_up = passed if is_set_back else passed - self.most_pause
+        if is_set_back or held_up > 0:
             for node in self._nodes.values():
                 node.suspicion.excuse(held_up, now)
 
