@@ -299,8 +299,13 @@ async def test_a_node_that_started_before_its_earlier_life_did_is_heard() -> Non
             assert all(one.registry.get_node("n2")["epoch"] > earlier.epoch for one in nodes)
             heard = Received()
             nodes[0].subscribe("t", heard)
-            await again.broadcast_event("t")
-            await heard.wait()
+            nodes[1].link_to(url_of(again))  # a second link to the same node, not to one that has started anew
+            for number in range(200):
+                again.publish("t", number)
+                await asyncio.sleep(0)
+            await heard.wait(200)
+            assert [event.data for event in heard.events] == list(range(200))
+            assert nodes[1].links == ["n0", "n2"]
         await eventually(lambda: nodes[0].registry.get_node("n2")["status"] == "disconnected", "goodbye")
 
 

@@ -64,6 +64,7 @@ class Directory:
         if not isinstance(data, dict):
             return False
         if kind == NODES and isinstance(data.get("entries"), list):
+            link.epoch = _epoch_of(link.name, data["entries"]) or link.epoch
             self._merge(link, data["entries"], now)
         elif kind == DIGEST and isinstance(data.get("versions"), dict):
             self._answer(link, data["versions"], is_answer=data.get("answer") is True)
@@ -81,14 +82,19 @@ class Directory:
         names = self._table.merge(entries, now)
         if self._table.own.node_id in names:
             link.send(NODES, {"entries": [self._table.own.data()]})
-        changed = [node.entry for name in names if (node := self._table.get(name)) is not None]
-        link.epoch = next((entry.epoch for entry in changed if entry.node_id == link.name), link.epoch)
-        for part in _parts([entry.data() for entry in changed]):
+        changed = (self._table.get(name) for name in names)
+        for part in _parts([node.entry.data() for node in changed if node is not None]):
             self._links.tell(NODES, {"entries": part}, but=link)
 
     def _whole(self) -> str:
         versions = orjson.dumps(self._table.digest(), option=orjson.OPT_SORT_KEYS)
         return blake2b(versions, digest_size=8).hexdigest()
+
+
+def _epoch_of(name: str, entries: Iterable[Any]) -> int:
+    """By which epoch a node goes that has sent its own entry, among others perhaps; 0 if it has not."""
+    epochs = (one.get("epoch") for one in entries if isinstance(one, dict) and one.get("node_id") == name)
+    return max((epoch for epoch in epochs if type(epoch) is int), default=0)
 
 
 def _parts(entries: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
