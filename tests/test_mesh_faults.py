@@ -1,11 +1,11 @@
 """Five nodes, each a process in a network of its own: partitions, one-way loss, kills, pauses, restarts, load."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import orjson
@@ -256,21 +256,24 @@ def test_nodes_of_the_command_line_heal_and_their_clients_hear_each_other() -> N
             assert ledger["balanced"] and ledger["egress"]["in_flight"] == 0, ledger
 
 
-def spin(until_closed: Any) -> None:
-    while not until_closed.poll():
-        for _ in range(100_000):
-            pass
+@contextmanager
+def busy_processors() -> Iterator[None]:
+    """Twice as many processes as processors that never rest."""
+    command = [sys.executable, "-I", "-S", "-c", "while True: pass"]
+    busy = [subprocess.Popen(command) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize("seconds", [3.0, pytest.param(10.0, marks=pytest.mark.soak)])
 def test_nobody_is_declared_dead_under_full_load_of_the_processors(mesh: Mesh, seconds: float) -> None:
     for one in mesh.nodes:
         one.ask("statuses")
-    ours, theirs = multiprocessing.Pipe()
-    busy = [multiprocessing.Process(target=spin, args=(theirs,), daemon=True) for _ in range(2 * (os.cpu_count() or 1))]
-    for process in busy:
-        process.start()
-    try:
+    with busy_processors():
         lasting(seconds)
         statuses = {one.name: one.ask("statuses") for one in mesh.nodes}
         assert not any(map(lost, statuses.values())), statuses
@@ -282,9 +285,5 @@ def test_nobody_is_declared_dead_under_full_load_of_the_processors(mesh: Mesh, s
             assert not lost(statuses, "n2")
             (when,) = [time for name, status, time in statuses if (name, status) == ("n2", "dormant")]
             assert when - last[one.name] <= 3 * INTERVAL * 1000 + 500, "three intervals, and a sweep of a busy machine"
-    finally:
-        ours.send("end")
-        for process in busy:
-            process.join()
     mesh.replace(2)
     mesh.healed("load")
