@@ -22,6 +22,7 @@ from mesh_nodes import (
 from raw_ws import BINARY, RawClient, Received, eventually, frame, text
 
 from lexmesh import DeniedError, MeshCore, RequestTimeoutError, StreamEvent, WebSocketClient, WebSocketServer
+from lexmesh.transports.wall_clock import now_ms
 
 TOPOLOGIES = {"line": LINE_OF_4, "ring": RING_OF_5, "star": STAR_OF_5, "full": FULL_5, "pair": (2, [(1, 0)])}
 
@@ -335,12 +336,59 @@ async def test_who_says_goodbye_is_disconnected_everywhere_and_comes_back() -> N
         await knows_all(nodes)
 
 
+async def test_a_newcomer_does_not_wait_for_the_next_heartbeats_of_far_nodes() -> None:
+    async with mesh_of(*LINE_OF_4, heartbeat_interval=3_600.0) as nodes:
+        await knows_all(nodes)
+        async with running(new := node("new", nodes[3], heartbeat_interval=3_600.0)):
+            await knows_all([*nodes, new])
+
+
+async def test_a_node_that_started_before_its_earlier_life_did_is_heard() -> None:
+    async with mesh_of(2, [(1, 0)], heartbeat_interval=30.0, sync_interval=0.5) as nodes:
+        earlier = node("n2").registry.table.own.changed(epoch=now_ms() + 3_600_000, leaving=True)
+        assert nodes[0].registry.table.merge([earlier.data()], now_ms()) == ["n2"]
+        async with running(again := node("n2", nodes[1], heartbeat_interval=30.0)):
+            await eventually(lambda: again.links == ["n1"], "linked")
+            await knows_all([*nodes, again])
+            assert all(one.registry.get_node("n2")["epoch"] > earlier.epoch for one in nodes)
+            heard = Received()
+            nodes[0].subscribe("t", heard)
+            nodes[1].link_to(url_of(again))  # a second link to the same node, not to one that has started anew
+            for number in range(200):
+                again.publish("t", number)
+                await asyncio.sleep(0)
+            await heard.wait(200)
+            assert [event.data for event in heard.events] == list(range(200))
+            assert nodes[1].links == ["n0", "n2"]
+        await eventually(lambda: nodes[0].registry.get_node("n2")["status"] == "disconnected", "goodbye")
+
+
 async def test_state_that_one_node_sets_is_read_on_all() -> None:
     async with mesh_of(*LINE_OF_4) as nodes:
         nodes[0].state.update_local_state("agents", "fibonacci", {"depth": 13})
         await eventually(lambda: all(one.state.get_local_state("agents", "fibonacci") for one in nodes), "written")
         nodes[3].state.delete_local_state("agents", "fibonacci")
         await eventually(lambda: not any(one.state.get_local_state("agents", "fibonacci") for one in nodes), "deleted")
+
+
+async def test_a_change_reaches_ten_nodes_and_a_new_node_has_all_that_was_written_before() -> None:
+    async with AsyncExitStack() as stack:
+        nodes = [node("n0", learned_links=8)]
+        await stack.enter_async_context(running(nodes[0]))
+        for number in range(2_000):
+            nodes[0].state.update_local_state("c", f"key {number}", {"value": number})
+        nodes[0].state.delete_local_state("c", "key 7")
+        for number in range(1, 10):
+            nodes.append(node(f"n{number}", nodes[-1], learned_links=8))
+            await stack.enter_async_context(running(nodes[-1]))
+        await knows_all(nodes)
+        await eventually(
+            lambda: all(one.state.get_sync_status()["categories"].get("c", {}).get("keys") == 1_999 for one in nodes),
+            "all keys",
+        )
+        assert len({one.state.get_sync_status()["categories"]["c"]["digest"] for one in nodes}) == 1
+        nodes[4].state.update_local_state("c", "key 7", "again")
+        await eventually(lambda: all(one.state.get_local_state("c", "key 7") == "again" for one in nodes), "the change")
 
 
 async def test_what_was_written_apart_is_the_same_once_linked() -> None:

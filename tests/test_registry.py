@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lexmesh.mesh.mesh_registry import MOST_COMPARED, MeshRegistry
 from lexmesh.mesh.registry.entropy import entropy_level
-from lexmesh.mesh.registry.node import NodeStatus
+from lexmesh.mesh.registry.node import MOST_NUMBER, NodeStatus
 from lexmesh.mesh.registry.suspicion import DEAD_PHI, MOST_PHI, SUSPECT_PHI, Suspicion
-from lexmesh.mesh.registry.table import MOST_NODES
+from lexmesh.mesh.registry.table import MOST_MOVES, MOST_NODES
 
 START = 1_763_791_200_000
 SECOND = 1_000
@@ -78,6 +78,52 @@ def test_a_heartbeat_out_of_order_does_no_harm() -> None:
     assert one.phi(START + 5 * SECOND) < SUSPECT_PHI
 
 
+def watched(clock: Clock) -> MeshRegistry:
+    """A registry that is looked at each quarter of a second, and has heard another node's heartbeats."""
+    one = registry(clock)
+    one.table.most_pause = 500
+    one.register_node("other", ["task"])
+    for _ in range(10):
+        for _ in range(4):
+            clock.now += 250
+            one.table.sweep(clock.now)
+        assert beat(one, "other", clock)
+    return one
+
+
+def dormant_after(one: MeshRegistry, clock: Clock) -> int:
+    """Milliseconds until a node that is silent from now on is taken for dead."""
+    begun = clock.now
+    while one.get_node("other")["status"] != "dormant":
+        clock.now += 250
+        one.table.sweep(clock.now)
+    return clock.now - begun
+
+
+@pytest.mark.parametrize("passed", [2 * SECOND, 10 * SECOND, 3_600 * SECOND])
+@pytest.mark.parametrize("heard_first", [False, True])
+def test_time_in_which_this_node_did_not_run_blames_nobody(passed: int, heard_first: bool) -> None:
+    clock = Clock()
+    one = watched(clock)
+    heard: list[Any] = []
+    one.on_change(lambda *change: heard.append(change))
+    clock.now += 500 + passed
+    if heard_first:
+        assert beat(one, "other", clock)
+    assert one.find_best_node_for_task("task") == "other"
+    one.table.sweep(clock.now)
+    assert beat(one, "other", clock)
+    assert heard == []
+    assert 2 * SECOND < dormant_after(one, clock) <= 3 * SECOND, "nor does the pause make it patient"
+
+
+def test_a_clock_that_is_set_back_does_not_hide_who_is_gone() -> None:
+    clock = Clock()
+    one = watched(clock)
+    clock.now -= 3_600 * SECOND
+    assert dormant_after(one, clock) <= 3 * SECOND
+
+
 # -- statuses ---------------------------------------------------------------------------------------------------------
 
 
@@ -140,46 +186,12 @@ def test_a_restarted_node_begins_anew_and_its_old_heartbeats_count_no_more() -> 
     assert here.get_nodes_by_capability("new") == ["there"]
 
 
-def test_a_node_whose_clock_was_set_back_over_a_restart_is_heard_all_the_same() -> None:
-    clock = Clock()
-    other, before = registry(clock, "other"), registry(clock)
-    other.table.merge(before.table.newer_than({}), clock.now)
-    clock.now -= 20_000
-    here = registry(clock)
-    assert here.table.merge(other.table.newer_than(here.table.digest()), clock.now) == ["other", "me"]
-    assert other.table.merge(here.table.newer_than(other.table.digest()), clock.now) == ["me"]
-    assert other.table.heartbeat("me", here.table.own.epoch, {}, clock.now)
-    assert here.get_node("me")["status"] == "active"  # type: ignore[index]
-
-
-def test_two_nodes_of_a_name_do_not_overrule_each_other_for_ever() -> None:
-    clock = Clock()
-    one, two = registry(clock), registry(clock)
-    clock.now += 1
-    two.table.declare(clock.now, epoch=clock.now)
-    rounds = 0
-    while one.table.merge([two.table.own.data()], 0) and two.table.merge([one.table.own.data()], 0):
-        rounds += 1
-    assert rounds < 20
-
-
-def test_suspicion_of_a_clock_that_was_set_back() -> None:
-    clock = Clock()
-    here = registry(clock)
-    here.register_node("there")
-    beat(here, "there", clock)
-    clock.now -= 3_600_000
-    here.get_active_nodes()
-    clock.now += 300_000
-    here.get_active_nodes()
-    assert here.get_node("there")["status"] == "dormant"  # type: ignore[index]
-
-
 def test_only_a_node_itself_changes_its_entry() -> None:
     clock = Clock()
     here, liar = registry(clock, capabilities=["mine"]), registry(clock, "liar")
     forged = {**here.table.own.data(), "version": 99, "capabilities": ["forged"]}
-    assert here.table.merge([forged], clock.now) == []
+    assert here.table.merge([forged], clock.now) == ["me"], "it moves on past what was forged"
+    assert here.table.own.version == 100
     assert here.get_nodes_by_capability("mine") == ["me"]
     assert here.table.refused["own"] == 1
     here.set_capabilities(["changed"])
@@ -187,6 +199,49 @@ def test_only_a_node_itself_changes_its_entry() -> None:
     node = liar.get_node("me")
     assert node is not None
     assert node["capabilities"] == ["changed"]
+
+
+def exchange(one: MeshRegistry, other: MeshRegistry, clock: Clock) -> None:
+    """Brings two directories to the same, as links do when they begin."""
+    for here, there in ((one, other), (other, one), (one, other)):
+        there.table.merge(here.table.newer_than(there.table.digest()), clock.now)
+
+
+def test_a_node_whose_clock_was_set_back_over_a_restart_moves_on_past_its_earlier_life() -> None:
+    clock = Clock()
+    here, there = registry(clock), registry(clock, "there", capabilities=["old"])
+    exchange(here, there, clock)
+    assert beat(here, "there", clock)
+    there.table.declare(clock.now, leaving=True)
+    exchange(here, there, clock)
+    clock.now -= 3_600 * SECOND
+    again = registry(clock, "there", capabilities=["new"])
+    exchange(here, again, clock)
+    assert again.table.own.epoch > there.table.own.epoch
+    assert beat(again, "there", clock) and beat(here, "there", clock)
+    assert [str(one.get_node("there")["status"]) for one in (here, again)] == ["active", "active"]
+    assert here.get_nodes_by_capability("new") == ["there"] and here.get_nodes_by_capability("old") == []
+    epoch = again.table.own.epoch
+    exchange(here, again, clock)
+    assert again.table.own.epoch == epoch
+
+
+def test_two_nodes_of_a_name_do_not_outrank_each_other_for_ever() -> None:
+    clock = Clock()
+    one = registry(clock)
+    clock.now += 1
+    other = registry(clock, capabilities=["other"])
+    for _ in range(10 * MOST_MOVES):
+        clock.now += 1
+        exchange(one, other, clock)
+    epochs = one.table.own.epoch, other.table.own.epoch
+    exchange(one, other, clock)
+    assert (one.table.own.epoch, other.table.own.epoch) == epochs
+    assert one.table.refused["own"] >= MOST_MOVES
+    forged = {**one.table.own.data(), "epoch": MOST_NUMBER - 1}
+    fresh = registry(clock)
+    assert fresh.table.merge([forged], clock.now) == []
+    assert fresh.table.own.epoch < MOST_NUMBER - 1
 
 
 @given(

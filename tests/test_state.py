@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -123,6 +125,9 @@ def test_replicas_agree_after_whatever_way_messages_take(category: str, examples
             for at in range(3):
                 history.deliver(at, key, register)
         assert history.values()[0] == history.values()[1] == history.values()[2]
+        for one in history.replicas:
+            alive, known = len(list(one.keys(category))), len(list(one.all_keys(category)))
+            assert one.counts(category) == (alive, known - alive)
         assert len({one.digest(category).root() for one in history.replicas}) == 1
         assert all(one.refused == {"ahead": 0, "full": 0} for one in history.replicas)
 
@@ -415,6 +420,18 @@ def test_the_number_of_keys_is_bounded() -> None:
     replica.write("c", "2", 5, START)
     assert not replica.merge("c", "3", Replica("m").write("c", "3", 1, START), START)
     assert replica.refused["full"] == 1
+
+
+def test_a_small_value_takes_little_memory() -> None:
+    full, new = StateSynchronizer("full"), StateSynchronizer("new")
+    process = psutil.Process()
+    gc.collect()
+    before = process.memory_info().rss
+    for number in range(20_000):
+        full.update_local_state("c", f"key {number}", {"status": "active"})
+    new.restore(full.snapshot())
+    gc.collect()
+    assert (process.memory_info().rss - before) / 40_000 < 2_000, "bytes a key, of two replicas and a snapshot"
 
 
 def test_an_unknown_strategy_is_named() -> None:

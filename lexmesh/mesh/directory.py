@@ -47,7 +47,7 @@ class Directory:
         """Asks a node what it knows that is not known here; what both know the same costs 16 hex digits."""
         link.send(DIGEST, {"whole": self._whole()})
 
-    def receive(self, link: NodeLink, kind: str, data: Any, now: int) -> None:
+    def receive(self, link: NodeLink, kind: str, data: Any, now: int) -> bool:
         """Takes in what another node's directory sent, and answers it.
 
         Args:
@@ -55,15 +55,22 @@ class Directory:
             kind: the message's type.
             data: its data; anything.
             now: milliseconds since 1970-01-01 UTC.
+
+        Returns:
+            Whether this node has begun anew for the others: it goes by another epoch now, of which they know no
+            heartbeat.
         """
+        epoch = self._table.own.epoch
         if not isinstance(data, dict):
-            return
+            return False
         if kind == NODES and isinstance(data.get("entries"), list):
+            link.epoch = _epoch_of(link.name, data["entries"]) or link.epoch
             self._merge(link, data["entries"], now)
         elif kind == DIGEST and isinstance(data.get("versions"), dict):
             self._answer(link, data["versions"], is_answer=data.get("answer") is True)
         elif kind == DIGEST and data.get("whole") != self._whole():
             link.send(DIGEST, {"versions": self._table.digest()})
+        return self._table.own.epoch != epoch
 
     def _answer(self, link: NodeLink, versions: dict[str, Any], *, is_answer: bool) -> None:
         for entries in _parts(self._table.newer_than(versions)):
@@ -82,6 +89,12 @@ class Directory:
     def _whole(self) -> str:
         versions = orjson.dumps(self._table.digest(), option=orjson.OPT_SORT_KEYS)
         return blake2b(versions, digest_size=8).hexdigest()
+
+
+def _epoch_of(name: str, entries: Iterable[Any]) -> int:
+    """By which epoch a node goes that has sent its own entry, among others perhaps; 0 if it has not."""
+    epochs = (one.get("epoch") for one in entries if isinstance(one, dict) and one.get("node_id") == name)
+    return max((epoch for epoch in epochs if type(epoch) is int), default=0)
 
 
 def _parts(entries: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -6,7 +6,7 @@ who is gone, and a node that is gone would go on being talked about.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lexmesh.events import RESERVED_PREFIX
@@ -56,11 +56,28 @@ class Heartbeats:
 
     def greet(self, link: NodeLink, now: int) -> None:
         """Tells a node that has just been linked whose heartbeats are fresh."""
+        for _, data in self._fresh(now):
+            link.send(BEAT, data)
+
+    def introduce(self, link: NodeLink, versions: Mapping[str, Any], now: int) -> None:
+        """Tells a node of the fresh heartbeats of those whom it has only just learned of.
+
+        Args:
+            link: to the node, which has been sent their entries.
+            versions: what it knew before, as `NodeTable.digest` returns it; anything.
+            now: milliseconds since 1970-01-01 UTC.
+        """
+        for name, data in self._fresh(now):
+            known = versions.get(name)
+            if not isinstance(known, list) or known[:1] != [data["epoch"]]:
+                link.send_piece(BEAT, data)
+
+    def _fresh(self, now: int) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, (heard, data) in list(self._latest.items()):
             if self._table.get(name) is None:
                 del self._latest[name]
             elif now - heard <= self._interval:
-                link.send(BEAT, data)
+                yield name, data
 
     def receive(self, link: NodeLink, data: Any, now: int) -> bool:
         """Takes in a heartbeat, and passes it on if it is new.

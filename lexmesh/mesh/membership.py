@@ -189,7 +189,7 @@ class Membership:
         elif kind in (PROBE, ANSWER):
             self.probes.receive(link, kind, data)
         elif kind in (NODES, DIGEST):
-            self.directory.receive(link, kind, data, now_ms())
+            self._learn(link, kind, data, now_ms())
         elif kind == RETIRED:
             self.links.retired(link)
         elif kind.startswith(STATE):
@@ -197,6 +197,12 @@ class Membership:
         else:
             return False
         return True
+
+    def _learn(self, link: NodeLink, kind: str, data: Any, now: int) -> None:
+        if self.directory.receive(link, kind, data, now):
+            self.heartbeats.beat(now)
+        if isinstance(data, dict) and isinstance(versions := data.get("versions"), dict):
+            self.heartbeats.introduce(link, versions, now)
 
     # -- when it is time --------------------------------------------------------------------------------------------
 

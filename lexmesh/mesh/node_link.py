@@ -28,6 +28,7 @@ class NodeLink:
         dialled: whether this node has made the connection.
 
     Attributes:
+        epoch: by which the other node goes; it moves on past that of an earlier life of which it hears.
         unanswered: probes since anything reserved was heard.
         retired, peer_retired: whether this side, and the other, sends nothing here any more since another link is kept.
     """

@@ -283,10 +283,10 @@ class StateSynchronizer:
                 watch.tell(change)
 
     def _status_of(self, category: str) -> dict[str, Any]:
-        alive = sum(1 for _ in self._replica.keys(category))
+        alive, deleted = self._replica.counts(category)
         return {
             "keys": alive,
-            "deleted": sum(1 for _ in self._replica.all_keys(category)) - alive,
+            "deleted": deleted,
             "digest": self._replica.digest(category).root(),
             "shared": self.shares(category),
         }

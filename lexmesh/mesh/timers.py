@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -17,6 +18,9 @@ __all__ = ["MeshTimers"]
 
 PROBE_SECONDS = 1.5
 """Between two questions to each linked node: one that vanished is noticed after four to five of them."""
+
+MISSED_LOOKS = 2
+"""A node that comes so many turns late to look for silent ones was held up itself."""
 
 logger = logging.getLogger("lexmesh.mesh")
 
@@ -56,17 +60,20 @@ class MeshTimers:
         """Begins, on the running event loop."""
         loop = asyncio.get_running_loop()
         beat_seconds = self._config.heartbeat_interval
+        look_seconds = min(PROBE_SECONDS, beat_seconds / 4)
+        self._table.most_pause = MISSED_LOOKS * look_seconds * 1000
         work = (
             self._in_slots(beat_seconds, lambda: self._members.heartbeats.beat(now_ms())),
             self._in_slots(self._config.sync_interval, self._members.compare),
             self._every(PROBE_SECONDS, self._members.look_after),
-            self._every(min(PROBE_SECONDS, beat_seconds / 4), lambda: self._table.sweep(now_ms())),
+            self._every(look_seconds, lambda: self._table.sweep(now_ms())),
             self._ticks(),
         )
         self._tasks = [loop.create_task(one) for one in work]
 
     def stop(self) -> None:
         """Ends all."""
+        self._table.most_pause = math.inf
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

@@ -10,7 +10,7 @@ from typing import Any
 from lexmesh.mesh.registry.suspicion import Suspicion
 from lexmesh.node_names import check_name
 
-__all__ = ["Load", "Node", "NodeEntry", "NodeEntryError", "NodeStatus", "check_capability", "entry_from"]
+__all__ = ["MOST_NUMBER", "Load", "Node", "NodeEntry", "NodeEntryError", "NodeStatus", "check_capability", "entry_from"]
 
 MOST_CAPABILITIES = 256
 MOST_LINKS = 10_000

@@ -54,9 +54,9 @@ class Suspicion:
         self._sum += passed
         self._squares += passed * passed
 
-    def set_back(self, now: float) -> None:
-        """The clock may have been set back: what is past cannot be later than now."""
-        self.last = min(self.last, now)
+    def excuse(self, passed: float, now: float) -> None:
+        """Time in which none could be heard counts for nothing; negative where the clock was set back."""
+        self.last = min(now, self.last + passed)
 
     def phi(self, now: float) -> float:
         """How much the node is suspected; 0 right after a heartbeat, at most 300."""

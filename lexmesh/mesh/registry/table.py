@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lexmesh.mesh.registry.node import MOST_NUMBER, Node, NodeEntry, NodeEntryError, NodeStatus, entry_from
@@ -14,8 +16,9 @@ __all__ = ["MOST_NODES", "NodeTable", "Notice"]
 
 MOST_NODES = 10_000
 
-MOST_OVERRULED = 16
-"""Entries of earlier lives that a node declares over."""
+MOST_MOVES = 16
+"""How often a node outranks what others know under its name: once after a restart with its clock set back. More often
+somebody else bears the name, and both would go on for ever."""
 
 Notice = Callable[[str, NodeStatus, NodeStatus | None], None]
 """callable(node_id, status, status before or None for a new node)"""
@@ -34,12 +37,17 @@ class NodeTable:
         own: this node's entry; changed by `declare`.
         notices: told of every change of a status.
         refused: entries that were not taken, by reason.
+        most_pause: milliseconds between two looks at most, by whoever looks again and again; more means that this node
+            did not run meanwhile, and could not hear the others.
     """
 
     def __init__(self, own: NodeEntry, interval: float, now: int, pick: random.Random) -> None:
         self.notices: list[Notice] = []
         self.refused = {"malformed": 0, "full": 0, "own": 0}
         self.pick = pick
+        self.most_pause = math.inf
+        self._looked: float = now
+        self._moves = 0
         self._interval = interval
         self._nodes: dict[str, Node] = {}
         self._able: dict[str, Pool] = {}
@@ -65,6 +73,7 @@ class NodeTable:
 
     def phi(self, node: Node, now: float) -> float:
         """How much a node is suspected; this one never is, and no other before its heartbeat is due."""
+        self._running(now)
         if now - node.suspicion.last <= self._interval or node.entry.node_id == self.own.node_id:
             return 0.0
         return node.suspicion.phi(now)
@@ -97,7 +106,8 @@ class NodeTable:
             now: milliseconds since 1970-01-01 UTC.
 
         Returns:
-            Names of the nodes about which something new was said.
+            Names of the nodes about which there is something new to tell others: this one, if they know more of it than
+            it has said.
         """
         changed = []
         for data in entries:
@@ -111,10 +121,10 @@ class NodeTable:
         return changed
 
     def take(self, entry: NodeEntry, now: int) -> bool:
-        """Takes in an entry if it is newer than what is known; whether it was."""
+        """Takes in an entry if it is newer than what is known; whether there is news for others."""
         known = self._nodes.get(entry.node_id)
         if entry.node_id == self.own.node_id:
-            return self._hear_of_self(entry, now)
+            return self._outrank(entry, now)
         if known is not None and known.entry.rank >= entry.rank:
             return False
         if known is None and len(self._nodes) >= MOST_NODES and not self._forget_one():
@@ -123,19 +133,21 @@ class NodeTable:
         self._put(entry, now)
         return True
 
-    def _hear_of_self(self, entry: NodeEntry, now: int) -> bool:
-        """Others have an entry of this node; whether it has to say anew that it is here.
+    def _outrank(self, entry: NodeEntry, now: int) -> bool:
+        """Others know an entry of this node's name that it has not made: it moves on past it, or none would hear it.
 
-        It may be of an earlier life, when the clock was ahead: this life then has to be the later one, or nobody would
-        listen to it. It may also be of another node of this name, which would do the same; so it is done a few times.
+        Mostly it is of an earlier life, whose clock was ahead of this one's.
         """
         if entry.rank < self.own.rank or entry == self.own:
             return False
         self.refused["own"] += 1
-        if entry.epoch <= self.own.epoch or entry.epoch + 1 >= MOST_NUMBER or self.refused["own"] > MOST_OVERRULED:
+        if self._moves >= MOST_MOVES or max(entry.rank) + 1 >= MOST_NUMBER:
             return False
-        self.declare(now, epoch=entry.epoch + 1)
-        self._set_status(self._nodes[self.own.node_id], NodeStatus.ACTIVE)
+        self._moves += 1
+        is_later = entry.epoch > self.own.epoch
+        epoch = max(entry.epoch + 1, now) if is_later else self.own.epoch
+        self.own = replace(self.own, epoch=epoch, version=0 if is_later else entry.version + 1)
+        self._put(self.own, now)
         return True
 
     def forget(self, node_id: str) -> bool:
@@ -160,6 +172,7 @@ class NodeTable:
         Returns:
             Whether it counts: one of an unknown node or of an earlier life does not.
         """
+        self._running(now)
         node = self._nodes.get(node_id)
         if node is None or epoch != node.entry.epoch or node.entry.leaving:
             return False
@@ -175,25 +188,37 @@ class NodeTable:
         return True
 
     def sweep(self, now: int) -> None:
-        """Looks which nodes have been silent for too long."""
+        """Looks which nodes have been silent for too long; time in which this one did not run does not count."""
+        self._running(now)
         for node in list(self._nodes.values()):
             self._look_at(node, now)
 
     def _look_at(self, node: Node, now: int) -> None:
         if node.entry.leaving or node.entry.node_id == self.own.node_id:
             return
-        node.suspicion.set_back(now)
         phi = node.suspicion.phi(now)
         if phi >= DEAD_PHI:
             self._set_status(node, NodeStatus.DORMANT)
         elif phi >= SUSPECT_PHI and node.status is NodeStatus.ACTIVE:
             self._set_status(node, NodeStatus.SUSPECT)
 
+    def _running(self, now: float) -> None:
+        """This node runs: what it did not hear while it was held up, or skipped with its clock, blames nobody."""
+        passed = now - self._looked
+        is_set_back = passed < -self._interval / 4
+        if passed < 0 and not is_set_back:
+            return  # two that were asked for the time in one order, and come in another
+        self._looked = now
+        held_up = passed if is_set_back else passed - self.most_pause
+        if is_set_back or held_up > 0:
+            for node in self._nodes.values():
+                node.suspicion.excuse(held_up, now)
+
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _put(self, entry: NodeEntry, now: int) -> None:
         node = self._nodes.get(entry.node_id)
-        if node is None or node.entry.epoch != entry.epoch:
+        if node is None or (node.entry.epoch != entry.epoch and entry.node_id != self.own.node_id):
             first_seen = now if node is None else node.first_seen
             if node is not None:
                 self._leave_pools(node)

@@ -12,6 +12,7 @@ from lexmesh.mesh.state.digest import BUCKETS, Digest, bucket_of
 from lexmesh.mesh.state.journal import ConflictJournal
 from lexmesh.mesh.state.register import EMPTY, Register, by_time, by_version, join, written
 from lexmesh.mesh.state.stamp import AheadError, HybridClock
+from lexmesh.mesh.state.text import kept_text
 
 __all__ = ["MOST_KEYS", "MOST_NAME_BYTES", "MOST_VALUE_BYTES", "STRATEGIES", "Change", "Replica", "Strategy"]
 
@@ -83,6 +84,7 @@ class Replica:
         self._registers: dict[str, dict[str, Register]] = {}
         self._digests: dict[str, Digest] = {}
         self._members: dict[str, list[set[str]]] = {}
+        self._deleted: dict[str, int] = {}
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -119,6 +121,11 @@ class Replica:
         """Keys of a category, deleted ones too."""
         return iter(self._registers.get(category, {}))
 
+    def counts(self, category: str) -> tuple[int, int]:
+        """How many keys of a category have a value, and how many are deleted."""
+        deleted = self._deleted.get(category, 0)
+        return len(self._registers.get(category, ())) - deleted, deleted
+
     def keys_in(self, category: str, bucket: int) -> list[str]:
         """Keys of one bucket, deleted ones too."""
         return sorted(self._members[category][bucket]) if category in self._members else []
@@ -145,7 +152,7 @@ class Replica:
             ValueError: if a name or the value is too large, or there are too many keys.
         """
         try:
-            text = orjson.dumps(value)
+            text = kept_text(value)
         except TypeError as error:
             raise TypeError(f"the value of {category}/{key} is not what JSON can say: {error}") from None
         return self.write_text(category, key, text, now)
@@ -216,8 +223,12 @@ class Replica:
             self._registers[category] = {}
             self._digests[category] = Digest()
             self._members[category] = [set() for _ in range(BUCKETS)]
+            self._deleted[category] = 0
         if key not in self._registers[category]:
             self._keys += 1
             self._members[category][bucket_of(key)].add(key)
+            self._deleted[category] += after.is_deleted
+        else:
+            self._deleted[category] += after.is_deleted - before.is_deleted
         self._registers[category][key] = after
         self._digests[category].replace(key, before, after)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from sys import intern
 from typing import Any
 
 import orjson
 
 from lexmesh.mesh.state.register import Register, Write
 from lexmesh.mesh.state.stamp import Stamp
+from lexmesh.mesh.state.text import kept_text
 
 __all__ = ["MOST_NODES", "Entry", "EntryError", "entry_from", "entry_of"]
 
@@ -47,7 +50,7 @@ def entry_from(data: Any) -> Entry:
         if len(seen) > MOST_NODES or len(writes) > MOST_NODES:
             raise EntryError(f"over {MOST_NODES} nodes wrote {category}/{key}")
         stamps = {_name(node): _stamp(stamp) for node, stamp in seen.items()}
-        register = Register(tuple(map(_write_from, writes)), stamps)
+        register = Register(tuple(_write_from(write, stamps) for write in writes), stamps)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise EntryError(f"not an entry: {type(error).__name__} {error}") from None
     if not all(register.has_seen(write) for write in register.writes):
@@ -60,9 +63,11 @@ def _data_of(write: Write) -> dict[str, Any]:
     return data if write.value is None else {**data, "value": orjson.loads(write.value)}
 
 
-def _write_from(data: Any) -> Write:
-    value = orjson.dumps(data["value"]) if "value" in data else None
-    return Write(_stamp(data["stamp"]), _name(data["node"]), _count(data["version"]), value)
+def _write_from(data: Any, seen: Mapping[str, Stamp]) -> Write:
+    value = kept_text(data["value"]) if "value" in data else None
+    node, stamp = _name(data["node"]), _stamp(data["stamp"])
+    known = seen.get(node)
+    return Write(known if known == stamp else stamp, node, _count(data["version"]), value)  # mostly one object for both
 
 
 def _stamp(data: Any) -> Stamp:
@@ -80,4 +85,4 @@ def _count(number: Any) -> int:
 def _name(node: Any) -> str:
     if not isinstance(node, str) or not 1 <= len(node.encode()) <= 255:
         raise EntryError("a node's name has 1 to 255 bytes")
-    return node
+    return intern(node)  # few nodes write many keys
