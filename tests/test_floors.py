@@ -26,6 +26,7 @@ FLOORS: list[tuple[int, str]] = [
     (2, "lexmesh.ledger"),
     (2, "lexmesh.mesh.registry"),
     (2, "lexmesh.mesh.state"),
+    (2, "lexmesh.mesh.tasks"),
     (2, "lexmesh.mesh.clock"),
     (3, "lexmesh.transports"),
     (3, "lexmesh.store"),

@@ -16,10 +16,12 @@ from lexmesh.mesh.clock import FREQUENCY, FrequencySync
 from lexmesh.mesh.load import LoadMeter
 from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.mesh_registry import MeshRegistry
+from lexmesh.mesh.mesh_tasks import MeshTasks
 from lexmesh.mesh.registry.node import NodeStatus
 from lexmesh.mesh.state.replica import Strategy
 from lexmesh.mesh.status import mesh_status
 from lexmesh.mesh.synchronizer import StateSynchronizer
+from lexmesh.mesh.task_methods import TaskMethods
 from lexmesh.mesh.timers import MeshTimers
 from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.answers import Answers
@@ -36,10 +38,13 @@ __all__ = ["MeshCore"]
 GRPC_SHARE = 0.5
 """Of a stop's time, what gRPC calls and links may take."""
 
+TASKS_SHARE = 0.5
+"""Of a stop's time, what task handlers that run may take."""
+
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not listened on
 
 
-class MeshCore:
+class MeshCore(TaskMethods):
     """One node of a mesh.
 
     Args:
@@ -97,6 +102,8 @@ class MeshCore:
             seen_at=self._seen_at,
         )
         self._protocol.nodes = self._members
+        self.tasks = MeshTasks(self.pipeline, self.registry, self.set_capabilities)
+        self._members.on_lost.append(self.tasks.lost)
         self._grpc: GrpcServer | None = None
         self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
         self.gateway.add_links(self._other_endpoints)
@@ -126,6 +133,7 @@ class MeshCore:
         self._members.begin()
         self._members.heartbeats.beat(now_ms())
         self._timers.start()
+        self.tasks.start()
 
     async def _start_grpc(self) -> None:
         if self.config.grpc_port is None:
@@ -151,11 +159,12 @@ class MeshCore:
         self.registry.table.declare(now_ms(), leaving=True)
         self._members.directory.announce()
         self.status = NodeStatus.DISCONNECTED
-        await self._members.close()
         begun = asyncio.get_running_loop().time()
+        await self.tasks.stop(TASKS_SHARE * seconds)
+        await self._members.close()
         if self._grpc is not None:
             grpc, self._grpc = self._grpc, None
-            await grpc.close(GRPC_SHARE * seconds)
+            await grpc.close(GRPC_SHARE * max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
         await self.gateway.stop(max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
         await self.state.stop()
 

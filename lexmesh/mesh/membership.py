@@ -51,6 +51,9 @@ class Membership:
         load: makes the fields of Load.
         status: makes the answer to STATUS.
         seen_at: callable(address), told under which address a peer sees this node.
+
+    Attributes:
+        on_lost: each a callable(name), told of a node that is linked no more.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Membership:
         self.directory = Directory(registry.table, self.links)
         self.probes = Probes(self.links, registry.table, phase)
         self.shared = SharedState(state, self.links)
+        self.on_lost: list[Callable[[str], None]] = []
         self._configured: list[PeerDialler] = []
         self._learned: dict[str, PeerDialler] = {}
         self._missed: dict[str, int] = {}
@@ -153,6 +157,8 @@ class Membership:
         self.probes.forget(name)
         for dialler in (*self._configured, *self._learned.values()):
             dialler.look_again()
+        for told in self.on_lost:
+            told(name)
 
     def closed(self, session: Peer) -> None:
         """A connection is gone, of a node or not."""
