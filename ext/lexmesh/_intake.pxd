@@ -32,6 +32,7 @@ cdef class Intake:
     cdef public unsigned long thread    # the only thread that may use this; 0: any
     cdef public bint trusts_links       # links are trusted with the names of the sources they pass on
     cdef public bint floods             # linked to nodes: what one link has brought is a duplicate on all others
+    cdef uint64_t routed                # counts messages
     cdef public uint32_t deepest        # greatest depth of a message that was routed; for whoever sets it back to 0
     cdef dict denials                   # rule: count
     cdef dict flags                     # rule: count of messages that passed flagged

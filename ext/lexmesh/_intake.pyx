@@ -12,6 +12,7 @@ from lexmesh._codec cimport StreamEvent, event_from
 from lexmesh._decoder cimport Decoder
 from lexmesh._envelope cimport HAS_DEPTH, HAS_EPOCH, HAS_SEQ, HAS_SOURCE, HAS_TIMESTAMP, HAS_TTL, PROTO
 from lexmesh._envelope cimport Envelope, Format
+from lexmesh._group cimport Group
 from lexmesh._ledger cimport DENIED, DUPLICATE, EXPIRED, FILTERED, LOOPED, MALFORMED, ROUTED, UNDECIDED, UNROUTABLE
 from lexmesh._ledger cimport Ingress
 from lexmesh._nsr cimport Scanner
@@ -326,9 +327,12 @@ cdef class Intake:
         cdef Endpoint endpoint
         cdef bint to_me = env.target_node.len == 0 or not self.node_id or same(env.target_node, self.name_span)
         cdef bint handled = False
+        cdef bint directed = env.target_node.len != 0
+        cdef list elected = None    # handlers that are members of queue groups
         if env.depth > self.deepest:
             self.deepest = env.depth
         start_relay(&self.relay, env)
+        self.routed += 1
         env.depth += 1
         if subject.generation == self.router.generation:
             route = <list>subject.route
@@ -339,6 +343,12 @@ cdef class Intake:
                 endpoint = <Endpoint>PyList_GET_ITEM(route, i)  # without a look at its type: routes hold nothing else
                 if endpoint.local:
                     handled = True
+                elif endpoint.is_group:
+                    endpoint = (<Group>endpoint).elect(env, source, route, self.routed)
+                    if endpoint is not None and endpoint.local:
+                        elected = [endpoint] if elected is None else [*elected, endpoint]
+                    elif endpoint is not None:
+                        offered += self._offer(endpoint, subject, source, None)
                 elif endpoint is not source or endpoint.echo:
                     offered += self._offer(endpoint, subject, source, None)
         elif not to_me:
@@ -353,10 +363,12 @@ cdef class Intake:
         if env.reply_to.len and self.awaited and self.reply_endpoint is not None and env.reply_to.ptr[:env.reply_to.len].decode() in self.awaited:
             event = event_from(env, self.decoder) if event is None else event
             offered += self._offer(self.reply_endpoint, subject, source, event)
-        if not to_me or (env.target_node.len == 0 and not handled):
+        if not to_me or not (directed or handled or elected is not None):
             return ROUTED if offered else UNROUTABLE
-        for endpoint in route:
-            if endpoint.local:
+        for endpoint in route if elected is None else route + elected:
+            if directed and endpoint.is_group:
+                endpoint = (<Group>endpoint).next_handler()
+            if endpoint is not None and endpoint.local:
                 event = event_from(env, self.decoder) if event is None else event
                 offered += self._offer(endpoint, subject, source, event)
         return ROUTED if offered else UNROUTABLE

@@ -13,6 +13,7 @@ from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError
 from lexmesh.events import EventType
 from lexmesh.mesh.clock import FREQUENCY, FrequencySync
+from lexmesh.mesh.group_shares import GroupShares
 from lexmesh.mesh.load import LoadMeter
 from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.mesh_registry import MeshRegistry
@@ -106,6 +107,7 @@ class MeshCore(TaskMethods):
         self._members.on_lost.append(self.tasks.lost)
         self._grpc: GrpcServer | None = None
         self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
+        self._groups = GroupShares(self._protocol.groups, self.registry, self._members)
         self.gateway.add_links(self._other_endpoints)
 
     # -- life -------------------------------------------------------------------------------------------------------
@@ -134,6 +136,7 @@ class MeshCore(TaskMethods):
         self._members.heartbeats.beat(now_ms())
         self._timers.start()
         self.tasks.start()
+        self._groups.start()
 
     async def _start_grpc(self) -> None:
         if self.config.grpc_port is None:
@@ -243,21 +246,26 @@ class MeshCore(TaskMethods):
         id = self.publish(event_type, data, target_node=target_node, **fields)
         return await self._answers.to(id, str(event_type), timeout)
 
-    def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:
+    def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any], group: str = "") -> None:
         """Calls a handler with every event on a subject, of this node's and others'.
 
         Args:
             subject: an event type; `*` stands for one token, `>` at the end for the rest.
             handler: callable(event), sync or async. A dict it returns is sent back to who published the event.
+            group: a queue group: of all its members on this subject, handlers and clients of any node, one gets each
+                event. While nodes learn of members that come or go, none or two may get one: work that must not be
+                lost is for `submit`.
 
         Raises:
             SubjectError: if the subject is not a pattern.
+            ValueError: if the group's name is none, or this node has members in 256 others.
         """
-        self.gateway.subscribe(subject, handler)
+        self.gateway.subscribe(subject, handler, group)
 
     def unsubscribe(self, subject: str, handler: object) -> bool:
-        """Ends a subscription; whether there was one."""
-        return self.pipeline.unregister_handler(subject, handler)
+        """Ends a subscription, a group's too; whether there was one."""
+        plain = self.pipeline.unregister_handler(subject, handler)
+        return self._protocol.groups.leave_handler(subject, handler) or plain
 
     def register_event_handler(self, event_type: str, handler: Callable[..., Any]) -> None:
         """Calls a handler with the data of every event on a subject; else as `subscribe`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
@@ -29,11 +29,15 @@ class Directory:
     Args:
         table: what is known.
         links: carry it.
+
+    Attributes:
+        on_news: each a callable(), told when entries have changed.
     """
 
     def __init__(self, table: NodeTable, links: NodeLinks) -> None:
         self._table = table
         self._links = links
+        self.on_news: list[Callable[[], None]] = []
 
     def announce(self) -> None:
         """Tells all of this node's own entry, which has changed."""
@@ -72,9 +76,11 @@ class Directory:
             link.send(DIGEST, {"versions": self._table.digest(), "answer": True})
 
     def _merge(self, link: NodeLink, entries: Iterable[Any], now: int) -> None:
-        changed = (self._table.get(name) for name in self._table.merge(entries, now))
+        changed = [self._table.get(name) for name in self._table.merge(entries, now)]
         for part in _parts([node.entry.data() for node in changed if node is not None]):
             self._links.tell(NODES, {"entries": part}, but=link)
+        for told in self.on_news if changed else ():
+            told()
 
     def _whole(self) -> str:
         versions = orjson.dumps(self._table.digest(), option=orjson.OPT_SORT_KEYS)

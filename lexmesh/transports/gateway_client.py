@@ -17,6 +17,7 @@ from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
 from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import StreamPipeline, check_handler
+from lexmesh.queue_groups import check_group
 from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.answers import Answers
 from lexmesh.transports.connector import Connector
@@ -88,7 +89,7 @@ class GatewayClient(Publishing):
         self._connector = connector(self)
         self._unconnected = Sender(self.core, proto)
         self.publish_through(self._unconnected)
-        self._subjects: dict[str, None] = {}
+        self._subjects: dict[str, dict[str, None]] = {"": {}}  # by queue group; subjects in the order they came
         self._echo = False
         self._writable = asyncio.Event()
         self._answers = Answers(self.core)
@@ -216,6 +217,7 @@ class GatewayClient(Publishing):
         *subjects: str,
         handler: Callable[[StreamEvent], Any] | None = None,
         echo: bool = False,
+        group: str = "",
         timeout: float = 10.0,
     ) -> None:
         """Subscribes at the gateway, now and after every reconnect.
@@ -224,27 +226,34 @@ class GatewayClient(Publishing):
             *subjects: event types; `*` stands for one token, `>` at the end for the rest.
             handler: called with every event on them.
             echo: whether events that this client publishes come back to it.
+            group: a queue group: of all its members on a subject, at any node of a mesh, one gets each event, even if
+                it has published it; see MeshCore.subscribe.
             timeout: seconds to wait for the gateway's word.
 
         Raises:
             SubjectError: if a subject is not a pattern.
+            ValueError: if the group's name is none.
+            TransportError: if the gateway has too many subscriptions.
             DisconnectedError, RequestTimeoutError: if the gateway does not answer.
         """
         for subject in subjects:
             check_pattern(str(subject))
+        if group:
+            check_group(group)
         if handler is not None:
             check_handler(handler)
         for subject in subjects:
             if handler is not None:
                 self.register_handler(subject, handler)
-            self._subjects[str(subject)] = None
+            self._subjects.setdefault(group, {})[str(subject)] = None
         self._echo = self._echo or echo
-        await self._answers.to(self._send_subscriptions(), "subscribe", timeout)
+        await self._answers.to(self._send_subscriptions(self._open(), group), "subscribe", timeout)
 
     async def unsubscribe(self, *subjects: str, timeout: float = 10.0) -> None:
-        """Ends subscriptions at the gateway; handlers stay."""
+        """Ends subscriptions at the gateway, those of queue groups too; handlers stay."""
         for subject in subjects:
-            self._subjects.pop(str(subject), None)
+            for grouped in self._subjects.values():
+                grouped.pop(str(subject), None)
         data = {"subjects": [str(subject) for subject in subjects]}
         id = self._open().outbox.send(protocol.UNSUBSCRIBE, data)
         await self._answers.to(id, "unsubscribe", timeout)
@@ -287,8 +296,9 @@ class GatewayClient(Publishing):
             self.receipt = {}
             self.accounts += 1
             self._give_up_unconfirmed(session.outbox.counts()["egress"]["in_flight"])
-        if self._subjects:
-            self._send_subscriptions(session)
+        for group, subjects in self._subjects.items():
+            if subjects:
+                self._send_subscriptions(session, group)
 
     def session_broken(self, session: Peer) -> None:
         """The connection is gone, the session waits for another; nobody knows which answers were on their way."""
@@ -342,9 +352,9 @@ class GatewayClient(Publishing):
             raise NotConnectedError
         return session
 
-    def _send_subscriptions(self, session: Peer | None = None) -> str:
-        data = {"subjects": list(self._subjects), "echo": self._echo}
-        return (session or self._open()).outbox.send(protocol.SUBSCRIBE, data)
+    def _send_subscriptions(self, session: Peer, group: str) -> str:
+        data = {"subjects": list(self._subjects[group]), "echo": self._echo, **({"group": group} if group else {})}
+        return session.outbox.send(protocol.SUBSCRIBE, data)
 
 
 def _log_denied(error: DeniedError) -> None:
