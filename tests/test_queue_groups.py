@@ -207,6 +207,24 @@ async def test_a_gateway_alone_has_groups_of_handlers_and_clients() -> None:
         assert ledger["balanced"], ledger
 
 
+async def test_a_client_is_a_member_again_after_a_reconnect() -> None:
+    async with WebSocketServer("alone", port=0) as server:
+        port, members = server.port, [Received(), Received()]
+        async with WebSocketClient("a", f"ws://127.0.0.1:{port}") as a, WebSocketClient("b", a.url) as b:
+            for client, member in zip((a, b), members, strict=True):
+                await client.subscribe("jobs", handler=member, group="workers")
+            await server.stop()
+            again = WebSocketServer("alone", port=port)
+            await again.start()
+            await eventually(lambda: a.reconnects == b.reconnects == 1, "both are back")
+            await asyncio.gather(a.flush(), b.flush())
+            ids = [again.publish("jobs", number) for number in range(20)]
+            await all_told(members, 20)
+            assert [len(member.events) for member in members] == [10, 10]
+            assert sorted(event.id for member in members for event in member.events) == sorted(ids)
+            await again.stop()
+
+
 async def test_a_directed_message_is_for_that_node_s_members() -> None:
     async with mesh_of(2, [(1, 0)]) as (one, two):
         members = [Received() for _ in range(4)]

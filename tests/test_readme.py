@@ -56,7 +56,7 @@ def gateway() -> Iterator[tuple[int, subprocess.Popen[str]]]:
 
 
 def test_every_python_snippet_is_run() -> None:
-    assert README.count("```python") == len(SNIPPETS) == 11
+    assert README.count("```python") == len(SNIPPETS) == 12
 
 
 def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[int, subprocess.Popen[str]]) -> None:
@@ -115,6 +115,18 @@ def test_a_mesh_of_two() -> None:
         "Received agent message: {'text': 'hello'}",
         "{'twice': 42}",
         "{'recursion_depth': 13} 1",
+    ]
+
+
+def test_tasks_and_a_queue_group() -> None:
+    lines = run(SNIPPETS["tasks"].replace("8765", str(free_port()))).splitlines()
+    assert lines == [
+        "22.0",
+        "task 'average': there are no values (tried shed)",
+        "task 'irrigate': no node that is there takes such tasks; known are lab (none), shed (average)",
+        "reading 0",
+        "reading 1",
+        "reading 2",
     ]
 
 

@@ -134,8 +134,9 @@ cdef class Group(Endpoint):
 
     cdef Endpoint _next(self, bint only_handlers):
         cdef Py_ssize_t count = PyList_GET_SIZE(self.members)
+        cdef Py_ssize_t tried
         cdef Endpoint member
-        for _ in range(count):
+        for tried in range(count):
             self.turn = (self.turn + 1) % count
             member = <Endpoint>PyList_GET_ITEM(self.members, self.turn)
             if not member.closed and (member.local or not only_handlers):
