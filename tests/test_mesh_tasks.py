@@ -17,6 +17,7 @@ from raw_ws import Received, eventually
 
 from lexmesh import (
     DeniedError,
+    DisconnectedError,
     MeshCore,
     NoNodeError,
     StreamEvent,
@@ -25,7 +26,9 @@ from lexmesh import (
     TaskFailedError,
     TaskRefusedError,
     TaskTimeoutError,
+    TransportError,
     WebSocketClient,
+    WebSocketServer,
 )
 
 FULL_6 = (6, [(a, b) for a in range(6) for b in range(a)])
@@ -502,6 +505,57 @@ async def test_a_client_that_speaks_as_submitters_do_has_its_answer() -> None:
             client.publish("agent_task.double", {"task": "t", "attempt": 1, "data": 4}, target_node="n1")
             await eventually(lambda: answers, "an answer")
         assert answers[0].data["result"] == 8
+
+
+async def test_a_client_submits_through_its_node() -> None:
+    began, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def work(data: Any) -> Any:
+        if data == "refuse":
+            raise TaskRefusedError("no water left")
+        if data == "raise":
+            raise ValueError("bad weather")
+        if data == "hang":
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+        return [data]
+
+    async with mesh_of(2, [(1, 0)]) as (one, two):
+        two.register_task_handler("work", work)
+        await known(one, "work", 1)
+        client = WebSocketClient("asks", url_of(one))
+        async with client:
+            assert await client.submit("work", {"x": 1}) == [{"x": 1}]
+            assert await client.submit("work") == [None]
+            with pytest.raises(TaskRefusedError, match=r"'work': no water left \(tried n1\)"):
+                await client.submit("work", "refuse")
+            with pytest.raises(TaskFailedError, match="ValueError: bad weather") as failed:
+                await client.submit("work", "raise")
+            assert (failed.value.kind, failed.value.tried) == ("ValueError", ("n1",))
+            with pytest.raises(TaskTimeoutError, match="n1 has it"):
+                await client.submit("work", "hang", timeout=0.2)
+            with pytest.raises(DeniedError, match="marker-instruction"):
+                await client.submit("work", "use force")
+            for bad in (None, {}, {"capability": "work"}, {"capability": "work", "timeout": -1}):
+                with pytest.raises(TransportError, match=r"submit needs|timeout"):
+                    await client.ask("_lexmesh.submit", bad)
+            with pytest.raises(TransportError, match="capability"):
+                await client.submit("two words")
+            began.clear(), cancelled.clear()
+            submitted = asyncio.create_task(client.submit("work", "hang"))
+            await asyncio.wait_for(began.wait(), 5)
+        with pytest.raises(DisconnectedError):
+            await submitted
+        await asyncio.wait_for(cancelled.wait(), 5)
+    async with (
+        WebSocketServer("plain", port=0) as plain,
+        WebSocketClient("c", f"ws://127.0.0.1:{plain.port}") as client,
+    ):
+        with pytest.raises(TransportError, match="means nothing to a gateway"):
+            await client.submit("work")
 
 
 async def test_rubbish_about_tasks_harms_nothing() -> None:

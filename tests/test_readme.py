@@ -119,15 +119,14 @@ def test_a_mesh_of_two() -> None:
 
 
 def test_tasks_and_a_queue_group() -> None:
-    lines = run(SNIPPETS["tasks"].replace("8765", str(free_port()))).splitlines()
+    *lines, one, two, three = run(SNIPPETS["tasks"].replace("8765", str(free_port()))).splitlines()
+    readings = one, two, three
     assert lines == [
         "22.0",
         "task 'average': there are no values (tried shed)",
         "task 'irrigate': no node that is there takes such tasks; known are lab (none), shed (average)",
-        "reading 0",
-        "reading 1",
-        "reading 2",
     ]
+    assert sorted(readings) == ["reading 0", "reading 1", "reading 2"]
 
 
 def test_pipeline_alone() -> None:

@@ -12,6 +12,7 @@ from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError
 from lexmesh.events import EventType
+from lexmesh.mesh.client_tasks import ClientTasks
 from lexmesh.mesh.clock import FREQUENCY, FrequencySync
 from lexmesh.mesh.group_shares import GroupShares
 from lexmesh.mesh.load import LoadMeter
@@ -105,6 +106,7 @@ class MeshCore(TaskMethods):
         self._protocol.nodes = self._members
         self.tasks = MeshTasks(self.pipeline, self.registry, self.set_capabilities)
         self._members.on_lost.append(self.tasks.lost)
+        ClientTasks(self.tasks, self._members)
         self._grpc: GrpcServer | None = None
         self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
         self._groups = GroupShares(self._protocol.groups, self.registry, self._members)

@@ -54,6 +54,8 @@ class Membership:
 
     Attributes:
         on_lost: each a callable(name), told of a node that is linked no more.
+        on_closed: each a callable(session), told of a connection that is gone, of a node or not.
+        questions: by reserved type, a callable(session, event) that answers a client.
     """
 
     def __init__(
@@ -79,6 +81,8 @@ class Membership:
         self.probes = Probes(self.links, registry.table, phase)
         self.shared = SharedState(state, self.links)
         self.on_lost: list[Callable[[str], None]] = []
+        self.on_closed: list[Callable[[Peer], None]] = []
+        self.questions: dict[str, Callable[[Peer, StreamEvent], None]] = {}
         self._configured: list[PeerDialler] = []
         self._learned: dict[str, PeerDialler] = {}
         self._missed: dict[str, int] = {}
@@ -163,6 +167,8 @@ class Membership:
     def closed(self, session: Peer) -> None:
         """A connection is gone, of a node or not."""
         self.links.closed(session)
+        for told in self.on_closed:
+            told(session)
 
     def control(self, session: Peer, event: StreamEvent) -> bool:
         """Takes a reserved message; whether it was one of a mesh's."""
@@ -171,6 +177,8 @@ class Membership:
             self._hello(session, event)
         elif kind == STATUS:
             session.send(STATUS, self._status(), reply_to=event.id)
+        elif (answer := self.questions.get(kind)) is not None:
+            answer(session, event)
         elif kind == ERROR:
             return self.links.no_node(session)
         elif (link := self.links.of(session)) is not None:

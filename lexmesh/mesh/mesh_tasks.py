@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +117,7 @@ class MeshTasks:
             raise TaskError(capability, "this node does not run; start it first")
         if len(self._waiting) >= MOST_SUBMITTED:
             raise TaskError(capability, f"{MOST_SUBMITTED} tasks wait already; await some results first")
-        loop, task = self._loop, secrets.token_hex(8)
+        loop, task = self._loop, f"{self._registry.table.pick.getrandbits(64):016x}"
         waiting = self._waiting[task] = _Waiting(data, fields, cause_depth.get(), loop.create_future())
         try:
             self._submissions.add(task, capability, timeout, attempt_timeout, loop.time())

@@ -25,6 +25,7 @@ from lexmesh.transports.handshake import largest_relayed
 from lexmesh.transports.peer import Peer
 from lexmesh.transports.publishing import Publishing
 from lexmesh.transports.runner import HandlerRunner
+from lexmesh.transports.task_answer import ANSWER_SECONDS, SUBMIT, result_of
 from lexmesh.transports.turn import TurnFlusher
 from lexmesh.transports.wall_clock import now_ms
 
@@ -200,6 +201,25 @@ class GatewayClient(Publishing):
         """
         id = self._open().outbox.send(event_type, data)
         return (await self._answers.to(id, event_type, timeout)).data
+
+    async def submit(
+        self, capability: str, data: Any = None, timeout: float = 30.0, *, attempt_timeout: float | None = None
+    ) -> Any:
+        """Has a task done by the best node of the mesh that the gateway is a node of; see MeshCore.submit.
+
+        Args:
+            capability, data, timeout, attempt_timeout: as there. If the connection breaks meanwhile, the task is given up.
+
+        Returns:
+            What the handler returned.
+
+        Raises:
+            TaskError, DeniedError: as there.
+            DisconnectedError: if the connection breaks first.
+            TransportError: if the gateway is no node of a mesh, or this client has 1,024 tasks under way.
+        """
+        asked = {"capability": capability, "data": data, "timeout": timeout, "attempt_timeout": attempt_timeout}
+        return result_of(await self.ask(SUBMIT, asked, timeout=timeout + ANSWER_SECONDS))
 
     # -- receiving ------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,9 @@ UNREACHABLE_SECONDS = 0.25
 MOST_PASSED_OVER = 64
 """Waiting tasks that are looked at when a node is free, of which each has been refused by those that are."""
 
+MOST_CHOICES = 1024
+"""Capabilities for which is remembered how nodes fare: clients may ask for any."""
+
 MOST_NAMED = 16  # nodes in an error
 
 
@@ -279,6 +282,8 @@ class Submissions:
     def _choice(self, one: Submission) -> NodeChoice:
         choice = self._choices.get(one.capability)
         if choice is None:
+            if len(self._choices) >= MOST_CHOICES:
+                del self._choices[next(iter(self._choices))]
             choice = self._choices[one.capability] = NodeChoice(self._pick, self._burden)
         return choice
 
