@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from typing import Any
 
@@ -21,6 +22,8 @@ MOST_TASKS = 1024
 """Of one connection, under way."""
 
 MOST_SECONDS = 86_400
+
+logger = logging.getLogger("lexmesh.mesh")
 
 
 class ClientTasks:
@@ -54,12 +57,13 @@ class ClientTasks:
         timeouts = asked["timeout"], asked.get("attempt_timeout")
         answer: dict[str, Any]
         try:
-            answer = {
-                "result": await self._tasks.submit(asked["capability"], asked.get("data"), timeout, attempt_timeout, {})
-            }
+            result = await self._tasks.submit(asked["capability"], asked.get("data"), *timeouts, {})
+            answer = {"result": result}
         except LexmeshError as error:
             answer = answer_of(error)
-        except ValueError as error:
+        except Exception as error:
+            if not isinstance(error, ValueError):  # no fault of the client's
+                logger.exception("a task of a client could not be submitted")
             session.send(ERROR, {"outcome": "refused", "reason": str(error)}, reply_to=event.id)
             return
         if session.is_open:

@@ -208,7 +208,7 @@ class GatewayClient(Publishing):
         """Has a task done by the best node of the mesh that the gateway is a node of; see MeshCore.submit.
 
         Args:
-            capability, data, timeout, attempt_timeout: as there. If the connection breaks meanwhile, the task is given up.
+            capability, data, timeout, attempt_timeout: as there. If the connection breaks, the task is given up.
 
         Returns:
             What the handler returned.
