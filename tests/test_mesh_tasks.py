@@ -348,7 +348,7 @@ def worker_process(url: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("hops", [1, 2])
 async def test_a_process_that_is_killed_amid_a_task_loses_it_to_another_node(hops: int) -> None:
-    async with mesh_of(3, [(0, 1), (1, 2)]) as nodes:
+    async with mesh_of(3, [(0, 1), (1, 2)], heartbeat_interval=30.0) as nodes:  # which nobody waits for
         await knows_all(nodes)
         one = nodes[0]
         with worker_process(url_of(nodes[hops - 1])) as process:
@@ -455,10 +455,13 @@ async def test_a_burst_is_spread_at_once() -> None:
 
 async def test_a_node_five_times_slower_gets_less_and_holds_up_nobody() -> None:
     done: Counter[str] = Counter()
-    seconds = {"n2": 0.004, "n3": 0.004, "n4": 0.004, "n5": 0.02}
-    async with workers(FULL_6, *(counting(done, name, wait) for name, wait in seconds.items())) as nodes:
-        await known(nodes[1], "work", 4)
-        await loaded(nodes[:2], 1500, 50)
+    async with mesh_of(*FULL_6) as nodes:
+        await knows_all(nodes)
+        for one, seconds in zip(nodes[2:], (0.02, 0.02, 0.02, 0.1), strict=True):
+            one.register_task_handler("work", counting(done, one.node_id, seconds), concurrency=4)
+        for one in nodes[:2]:
+            await known(one, "work", 4)
+        await loaded(nodes[:2], 400, 20)
         slow = share(done, "n5")
     assert slow < 0.5, done
 

@@ -78,6 +78,7 @@ class Membership:
         self.links = NodeLinks(gateway.core, self._own_hello, self._up, self._down)
         self.heartbeats = Heartbeats(registry, self.links, load, config.heartbeat_interval * 1000)
         self.directory = Directory(registry.table, self.links)
+        self.directory.on_news.append(lambda: self.heartbeats.catch_up(now_ms()))
         self.probes = Probes(self.links, registry.table, phase)
         self.shared = SharedState(state, self.links)
         self.on_lost: list[Callable[[str], None]] = []
