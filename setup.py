@@ -99,6 +99,7 @@ setup(
         "lexmesh.mesh",
         "lexmesh.mesh.registry",
         "lexmesh.mesh.state",
+        "lexmesh.mesh.tasks",
         "lexmesh.nsr",
         "lexmesh.store",
         "lexmesh.testing",

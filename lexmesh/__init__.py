@@ -24,12 +24,17 @@ if TYPE_CHECKING:
         HandshakeError,
         LexmeshError,
         MalformedError,
+        NoNodeError,
         NotConnectedError,
         OverflowDisconnectError,
         PolicyError,
         PortInUseError,
         RequestTimeoutError,
         SubjectError,
+        TaskError,
+        TaskFailedError,
+        TaskRefusedError,
+        TaskTimeoutError,
         TransportError,
     )
     from lexmesh.events import DataType, EventType
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from lexmesh.mesh.event_bus import EventBus
     from lexmesh.mesh.mesh_registry import MeshRegistry
     from lexmesh.mesh.synchronizer import StateSynchronizer
+    from lexmesh.mesh.tasks.attempt import TaskAttempt
     from lexmesh.nsr import NsrPolicy, Verdict
     from lexmesh.pipeline import LexAmorisComputePipeline, Outcome, StreamPipeline
     from lexmesh.transports.grpc import AsyncGrpcClient, GrpcClient, GrpcLink, GrpcServer, GrpcTls, LinkClient
@@ -58,12 +64,17 @@ _HOMES = {
         "HandshakeError",
         "LexmeshError",
         "MalformedError",
+        "NoNodeError",
         "NotConnectedError",
         "OverflowDisconnectError",
         "PolicyError",
         "PortInUseError",
         "RequestTimeoutError",
         "SubjectError",
+        "TaskError",
+        "TaskFailedError",
+        "TaskRefusedError",
+        "TaskTimeoutError",
         "TransportError",
     ),
     "lexmesh.events": ("DataType", "EventType"),
@@ -72,6 +83,7 @@ _HOMES = {
     "lexmesh.mesh.core": ("MeshCore",),
     "lexmesh.mesh.mesh_registry": ("MeshRegistry",),
     "lexmesh.mesh.synchronizer": ("StateSynchronizer",),
+    "lexmesh.mesh.tasks.attempt": ("TaskAttempt",),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
     "lexmesh.pipeline": ("LexAmorisComputePipeline", "Outcome", "StreamPipeline"),
     "lexmesh.transports.grpc": ("AsyncGrpcClient", "GrpcClient", "GrpcLink", "GrpcServer", "GrpcTls", "LinkClient"),
@@ -103,6 +115,7 @@ __all__ = [
     "MeshConfig",
     "MeshCore",
     "MeshRegistry",
+    "NoNodeError",
     "NotConnectedError",
     "NsrPolicy",
     "Outcome",
@@ -115,6 +128,11 @@ __all__ = [
     "StreamEvent",
     "StreamPipeline",
     "SubjectError",
+    "TaskAttempt",
+    "TaskError",
+    "TaskFailedError",
+    "TaskRefusedError",
+    "TaskTimeoutError",
     "TransportError",
     "Verdict",
     "WebSocketClient",

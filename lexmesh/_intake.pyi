@@ -1,19 +1,17 @@
 """What a node takes in."""
 
-from collections.abc import Callable
 from typing import Final
 
 from lexmesh._nsr import Scanner
-from lexmesh._router import Endpoint, Router
+from lexmesh._police import Police
+from lexmesh._router import Endpoint
 
 INGRESS_NAMES: Final[tuple[str, ...]]
 
-class Intake:
+class Intake(Police):
     """Polices, routes and counts what one node takes in."""
 
     node_id: str
-    router: Router
-    scanner: Scanner
     max_message_size: int
     max_published: int
     trusts_links: bool
@@ -23,7 +21,6 @@ class Intake:
     origin: Endpoint
     awaited: set[str]
     reply_endpoint: Endpoint | None
-    auditor: Callable[[int, Endpoint, str, str, str, str, str, bool, int], None] | None
     def __init__(self, scanner: Scanner, node_id: str, epoch: int, max_depth: int, max_message_size: int) -> None: ...
 
 async def settled(result: object) -> object: ...

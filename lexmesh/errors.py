@@ -10,6 +10,11 @@ Each message says what was wrong, where, and what to do about it. One ``except L
     ├── SubjectError             a subscription is not a subject pattern (also ValueError)
     ├── BusStoppedError          an event bus is not running
     ├── EventDroppedError        an event bus was full and dropped the event
+    ├── TaskError                a task given to the mesh was not done
+    │   ├── TaskFailedError      its handler raised, wherever it was tried
+    │   ├── TaskRefusedError     its handler said that no node should do it
+    │   ├── NoNodeError          no node takes such tasks
+    │   └── TaskTimeoutError     no result within the time asked for (also TimeoutError)
     └── TransportError           a connection or a listener failed
         ├── ConnectError         nothing there to connect to (also ConnectionError)
         ├── PortInUseError       the address to listen on is taken (also OSError)
@@ -34,12 +39,17 @@ __all__ = [
     "HandshakeError",
     "LexmeshError",
     "MalformedError",
+    "NoNodeError",
     "NotConnectedError",
     "OverflowDisconnectError",
     "PolicyError",
     "PortInUseError",
     "RequestTimeoutError",
     "SubjectError",
+    "TaskError",
+    "TaskFailedError",
+    "TaskRefusedError",
+    "TaskTimeoutError",
     "TransportError",
 ]
 
@@ -146,6 +156,68 @@ class EventDroppedError(LexmeshError):
 
     def __str__(self) -> str:
         return "the event bus is full, and dropped the event"
+
+
+class TaskError(LexmeshError):
+    """A task given to the mesh was not done, or nobody knows whether it was.
+
+    Args:
+        capability: the capability that was asked for.
+        reason: what went wrong, as far as is known.
+        tried: the nodes that were given the task, in order.
+    """
+
+    def __init__(self, capability: str, reason: str, tried: tuple[str, ...] = ()) -> None:
+        Exception.__init__(self, capability, reason, tried)
+        self.capability = capability
+        self.reason = reason
+        self.tried = tried
+
+    def __str__(self) -> str:
+        tried = f" (tried {', '.join(self.tried)})" if self.tried else ""
+        return f"task {self.capability!r}: {self.reason}{tried}"
+
+
+class TaskFailedError(TaskError):
+    """A task's handler raised, at each node that could be tried; the last error is told.
+
+    Args:
+        capability, reason, tried: as for TaskError; the reason is the exception's name and message.
+        kind: the name of the exception's class, such as ``ValueError``.
+    """
+
+    def __init__(self, capability: str, reason: str, tried: tuple[str, ...] = (), kind: str = "") -> None:
+        Exception.__init__(self, capability, reason, tried, kind)
+        self.capability = capability
+        self.reason = reason
+        self.tried = tried
+        self.kind = kind
+
+
+class TaskRefusedError(TaskError):
+    """A task's handler raises this to say that no node should do the task; it is not tried elsewhere.
+
+    Args:
+        reason: why; the submitter is told.
+        capability, tried: filled in for the submitter.
+    """
+
+    def __init__(self, reason: str, capability: str = "", tried: tuple[str, ...] = ()) -> None:
+        Exception.__init__(self, reason, capability, tried)
+        self.capability = capability
+        self.reason = reason
+        self.tried = tried
+
+    def __str__(self) -> str:
+        return super().__str__() if self.capability else self.reason
+
+
+class NoNodeError(TaskError):
+    """No node that is there takes such tasks."""
+
+
+class TaskTimeoutError(TaskError, TimeoutError):
+    """No result of a task came within the time asked for; a node may have done it all the same."""
 
 
 class TransportError(LexmeshError):

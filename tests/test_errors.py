@@ -38,6 +38,15 @@ CASES = [
         "disconnected (4008): read too slowly; read faster, or choose another overflow policy on the gateway",
     ),
     (errors.RequestTimeoutError("climate_control", 0.5), "no answer to climate_control within 0.5 s"),
+    (errors.TaskError("irrigate", "this node stops", ("a", "b")), "task 'irrigate': this node stops (tried a, b)"),
+    (
+        errors.TaskFailedError("irrigate", "failed at a: ValueError: dry", ("a",), "ValueError"),
+        "task 'irrigate': failed at a: ValueError: dry (tried a)",
+    ),
+    (errors.TaskRefusedError("no water left"), "no water left"),
+    (errors.TaskRefusedError("no water left", "irrigate", ("a",)), "task 'irrigate': no water left (tried a)"),
+    (errors.NoNodeError("irrigate", "known are a (none)"), "task 'irrigate': known are a (none)"),
+    (errors.TaskTimeoutError("irrigate", "no result within 3 s"), "task 'irrigate': no result within 3 s"),
 ]
 
 

@@ -585,3 +585,11 @@ def reachable(one: MeshCore, nodes: list[MeshCore]) -> int:
         reached.add(name)
         waiting |= {other for pair in pairs if name in pair for other in pair} - reached
     return len(reached)
+
+
+async def test_a_node_that_joins_is_active_everywhere_long_before_its_next_heartbeat() -> None:
+    """Its first heartbeat may overtake its entry on the way."""
+    async with mesh_of(4, [(0, 1), (1, 2), (2, 3)], heartbeat_interval=30.0) as nodes:
+        await knows_all(nodes)
+        async with running(late := node("late", url_of(nodes[3]), heartbeat_interval=30.0)):
+            await knows_all([*nodes, late])

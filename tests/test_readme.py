@@ -56,7 +56,7 @@ def gateway() -> Iterator[tuple[int, subprocess.Popen[str]]]:
 
 
 def test_every_python_snippet_is_run() -> None:
-    assert README.count("```python") == len(SNIPPETS) == 12
+    assert README.count("```python") == len(SNIPPETS) == 13
 
 
 def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[int, subprocess.Popen[str]]) -> None:
@@ -123,6 +123,17 @@ def test_the_bus_of_a_mesh() -> None:
         "Ritual event: {'phase': 'ascending', 'ritual_type': 'golden_spiral', 'node_id': 'first'}",
         "1 heard of others",
     ]
+
+
+def test_tasks_and_a_queue_group() -> None:
+    *lines, one, two, three = run(SNIPPETS["tasks"].replace("8765", str(free_port()))).splitlines()
+    readings = one, two, three
+    assert lines == [
+        "22.0",
+        "task 'average': there are no values (tried shed)",
+        "task 'irrigate': no node that is there takes such tasks; known are lab (none), shed (average)",
+    ]
+    assert sorted(readings) == ["reading 0", "reading 1", "reading 2"]
 
 
 def test_pipeline_alone() -> None:

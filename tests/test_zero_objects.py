@@ -53,13 +53,15 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return counter
 
 
-async def allocations(counter: Any, subprotocol: str, wire: bytes, count: int, handler: Any = None) -> int:
+async def allocations(
+    counter: Any, subprotocol: str, wire: bytes, count: int, handler: Any = None, group: str = ""
+) -> int:
     """How often the interpreter allocated while a server took `count` events in and passed them on."""
     async with gateway(max_message_size=4 << 20, overflow_bytes=64 << 20) as server:
         if handler is not None:
             server.subscribe("t.x", handler)
         subscriber = await RawClient.connect(server.port, subprotocol=subprotocol)
-        subscriber.send(text({"type": "_lexmesh.subscribe", "data": {"subjects": ["t.>"]}}))
+        subscriber.send(text({"type": "_lexmesh.subscribe", "data": {"subjects": ["t.>"], "group": group}}))
         while b"_lexmesh.subscribed" not in (await subscriber.frame()).payload:
             pass
         publisher = await RawClient.connect(server.port, subprotocol=subprotocol)
@@ -92,6 +94,12 @@ def json_frames(count: int) -> bytes:
 async def test_allocations_do_not_grow_with_the_messages(counter: Any, subprotocol: str, wire: Any) -> None:
     few = await allocations(counter, subprotocol, wire(COUNT // 10), COUNT // 10)
     many = await allocations(counter, subprotocol, wire(COUNT), COUNT)
+    assert many - few < COUNT / 20, (few, many)
+
+
+async def test_nor_for_a_member_of_a_queue_group(counter: Any) -> None:
+    few = await allocations(counter, "lexmesh.v1.proto", proto_batch(COUNT // 10), COUNT // 10, group="workers")
+    many = await allocations(counter, "lexmesh.v1.proto", proto_batch(COUNT), COUNT, group="workers")
     assert many - few < COUNT / 20, (few, many)
 
 

@@ -12,11 +12,13 @@ from lexmesh._codec cimport StreamEvent, event_from
 from lexmesh._decoder cimport Decoder
 from lexmesh._envelope cimport HAS_DEPTH, HAS_EPOCH, HAS_SEQ, HAS_SOURCE, HAS_TIMESTAMP, HAS_TTL, PROTO
 from lexmesh._envelope cimport Envelope, Format
+from lexmesh._group cimport Group
 from lexmesh._ledger cimport DENIED, DUPLICATE, EXPIRED, FILTERED, LOOPED, MALFORMED, ROUTED, UNDECIDED, UNROUTABLE
 from lexmesh._ledger cimport Ingress
 from lexmesh._nsr cimport Scanner
+from lexmesh._police cimport Police
 from lexmesh._relay cimport Relay, init_relay, release_relay, start_relay
-from lexmesh._router cimport Endpoint, Router, Subject
+from lexmesh._router cimport Endpoint, Subject
 from lexmesh._span cimport OK, TOO_BIG, UNKNOWN_FIELD, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
 from lexmesh._unknown cimport allows_unknown, decode_newer
@@ -30,7 +32,7 @@ cdef inline Span bytes_span(bytes data):
     return span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
-cdef class Intake:
+cdef class Intake(Police):
     """Polices, routes and counts what one node takes in.
 
     Args:
@@ -43,17 +45,14 @@ cdef class Intake:
 
     def __init__(self, Scanner scanner not None, str node_id, uint64_t epoch, uint32_t max_depth,
                  Py_ssize_t max_message_size):
-        self.scanner = scanner
+        Police.__init__(self, scanner)
         self.node_id = node_id
         self.node_name = node_id.encode()
         self.name_span = bytes_span(self.node_name)
         self.max_depth = max_depth
         self.max_message_size = self.max_published = max_message_size
-        self.router = Router()
         self.decoder = Decoder()
         self.windows = Windows()
-        self.denials = {}
-        self.flags = {}
         self.cause_depth = -1
         self.awaited = set()
         self.origin = Endpoint()
@@ -125,57 +124,6 @@ cdef class Intake:
         if self.middleware is not None and not is_literal(env.event_type, "system_error", 12):
             return self._through_middleware(env, subject, source)
         return self._reached(env, subject, subject, source, None)
-
-    cdef inline Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil:
-        if outcome != UNDECIDED:
-            source.tally.ingress[<int>outcome] += 1
-            subject.tally.ingress[<int>outcome] += 1
-        return outcome
-
-    cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except? UNDECIDED:
-        source.tally.taken += 1
-        self.router.unknown.tally.taken += 1
-        reason = f"{reason_of(status)} at byte {at}"
-        self._record(NULL, source, "malformed", reason, True)
-        source.refused(NULL, <int>MALFORMED, reason, "")
-        return self._count(MALFORMED, &self.router.unknown, source)
-
-    cdef inline bint _police(self, Envelope* env, Subject* subject, Endpoint source) except -1:
-        """Whether the policy lets a message pass; a refusal is counted by rule, recorded, and told to the source."""
-        cdef bint allowed = self.scanner.allows(env, &self.verdict)
-        if not allowed:
-            self._deny(env, subject, source)
-        elif self.verdict.flagged:
-            self._flag(env, subject, source)
-        return allowed
-
-    cdef int _deny(self, Envelope* env, Subject* subject, Endpoint source) except -1:
-        cdef str rule = self.scanner.rule_name(&self.verdict)
-        cdef str path = self.scanner.path()
-        if not subject.reserved:
-            self.denials[rule] = self.denials.get(rule, 0) + 1
-        self._record(env, source, rule, path, True)
-        return source.refused(env, <int>DENIED, rule, path)
-
-    cdef int _flag(self, Envelope* env, Subject* subject, Endpoint source) except -1:
-        """Counts and records a message that passes, but matched a rule that only flags."""
-        cdef str rule = self.scanner.rules[self.verdict.flag_rule]
-        if not subject.reserved:
-            self.flags[rule] = self.flags.get(rule, 0) + 1
-        return self._record(env, source, rule, self.scanner.path(), False)
-
-    cdef int _record(self, const Envelope* env, Endpoint source, str rule, str path, bint denied) except -1:
-        """Tells the auditor what the policy said; `env` is NULL for what could not be decoded."""
-        cdef str node = "", id = "", subject = ""
-        if self.auditor is None:
-            return 0
-        if env != NULL:
-            node = env.source_node.ptr[:env.source_node.len].decode()
-            subject = env.event_type.ptr[:env.event_type.len].decode()
-            if env.source_node.len and (env.epoch or env.seq):
-                id = f"{node}:{env.epoch}:{env.seq}"
-        self.auditor(self.now, source, id, node, subject, rule, path, denied, env.depth if env != NULL else 0)
-        return 0
 
     cdef inline Ingress _refusal(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED:
         """Why an allowed message does not go on: expired, looped or duplicate; ROUTED when it does."""
@@ -344,9 +292,12 @@ cdef class Intake:
         cdef Endpoint endpoint
         cdef bint to_me = env.target_node.len == 0 or not self.node_id or same(env.target_node, self.name_span)
         cdef bint handled = False
+        cdef bint directed = env.target_node.len != 0
+        cdef list elected = None    # handlers that are members of queue groups
         if env.depth > self.deepest:
             self.deepest = env.depth
         start_relay(&self.relay, env)
+        self.routed += 1
         env.depth += 1
         if subject.generation == self.router.generation:
             route = <list>subject.route
@@ -357,31 +308,49 @@ cdef class Intake:
                 endpoint = <Endpoint>PyList_GET_ITEM(route, i)  # without a look at its type: routes hold nothing else
                 if endpoint.local:
                     handled = True
+                elif endpoint.is_group:
+                    endpoint = (<Group>endpoint).elect(env, source, route, self.routed)
+                    if endpoint is not None and endpoint.local:
+                        elected = [endpoint] if elected is None else [*elected, endpoint]
+                    elif endpoint is not None:
+                        offered += self._offer(endpoint, subject, source, None)
                 elif endpoint is not source or endpoint.echo:
                     offered += self._offer(endpoint, subject, source, None)
-        elif not to_me:
-            endpoint = self.router.named.get(env.target_node.ptr[:env.target_node.len].decode())
-            if endpoint is not None:
-                offered += self._offer(endpoint, subject, source, None)
-            else:
-                for endpoint in self.router.node_links:
-                    if endpoint is not source:
-                        offered += self._offer(endpoint, subject, source, None)
-        elif env.reply_to.len:
-            endpoint = self.router.asker_of(env.reply_to, self.name_span)
-            if endpoint is not None and endpoint is not source:
-                offered += self._offer(endpoint, subject, source, None)
+        else:
+            offered = self._offer_directed(env, subject, source, to_me)
         env.depth -= 1
         if env.reply_to.len and self.awaited and self.reply_endpoint is not None and env.reply_to.ptr[:env.reply_to.len].decode() in self.awaited:
             event = event_from(env, self.decoder) if event is None else event
             offered += self._offer(self.reply_endpoint, subject, source, event)
-        if not to_me or (env.target_node.len == 0 and not handled):
+        if not to_me or not (directed or handled or elected is not None):
             return ROUTED if offered else UNROUTABLE
-        for endpoint in route:
-            if endpoint.local:
+        for endpoint in route if elected is None else route + elected:
+            if directed and endpoint.is_group:
+                endpoint = (<Group>endpoint).next_handler()
+            if endpoint is not None and endpoint.local:
                 event = event_from(env, self.decoder) if event is None else event
                 offered += self._offer(endpoint, subject, source, event)
         return ROUTED if offered else UNROUTABLE
+
+    cdef Py_ssize_t _offer_directed(self, Envelope* env, Subject* subject, Endpoint source, bint to_me) except -1:
+        """Offers a message for one node to the link that leads there; returns how many took it."""
+        cdef Py_ssize_t offered = 0
+        cdef Endpoint endpoint
+        if not to_me:
+            endpoint = self.router.named.get(env.target_node.ptr[:env.target_node.len].decode())
+        elif env.reply_to.len:
+            endpoint = self.router.asker_of(env.reply_to, self.name_span)
+            endpoint = None if endpoint is source else endpoint
+        else:
+            return 0
+        if endpoint is not None:
+            return self._offer(endpoint, subject, source, None)
+        if to_me:
+            return 0
+        for endpoint in self.router.node_links:
+            if endpoint is not source:
+                offered += self._offer(endpoint, subject, source, None)
+        return offered
 
     cdef inline Py_ssize_t _offer(self, Endpoint endpoint, Subject* subject, Endpoint source, object event) except -1:
         if endpoint.closed:

@@ -30,6 +30,8 @@ cdef class Endpoint:
     cdef readonly bint echo         # wants its own messages back
     cdef readonly bint local        # a handler of this process
     cdef readonly bint closed
+    cdef bint is_group              # a queue group: stands in a route for one of its members
+    cdef uint64_t elected           # the message, as Intake.routed counts, that a group last gave it
     cdef uint64_t number            # of no other endpoint of this process, ever
     cdef bint nameless              # a link whose peer has not been heard to name itself
     cdef bint away                  # a link that waits for its peer to come back: who comes otherwise may have its name

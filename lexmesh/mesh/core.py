@@ -6,45 +6,49 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.errors import DeniedError
 from lexmesh.events import EventType
+from lexmesh.mesh.client_tasks import ClientTasks
 from lexmesh.mesh.clock import FREQUENCY, FrequencySync
+from lexmesh.mesh.doors import Doors
 from lexmesh.mesh.event_bus import EventBus
+from lexmesh.mesh.group_shares import GroupShares
 from lexmesh.mesh.load import LoadMeter
 from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.mesh_registry import MeshRegistry
+from lexmesh.mesh.mesh_tasks import MeshTasks
 from lexmesh.mesh.node_events import NodeEvents
 from lexmesh.mesh.policed_state import police_of
 from lexmesh.mesh.registry.node import NodeStatus
 from lexmesh.mesh.state.replica import Strategy
 from lexmesh.mesh.status import mesh_status
 from lexmesh.mesh.synchronizer import StateSynchronizer
+from lexmesh.mesh.task_methods import TaskMethods
 from lexmesh.mesh.timers import MeshTimers
 from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.answers import Answers
 from lexmesh.transports.gateway_protocol import protocol_of
 from lexmesh.transports.loop import run_until_signal
-from lexmesh.transports.memory import MemoryListener
 from lexmesh.transports.wall_clock import now_ms, wall_ms
 from lexmesh.transports.websocket import WebSocketServer
 
-if TYPE_CHECKING:
-    from lexmesh.transports.grpc_server import GrpcServer
-
 __all__ = ["MeshCore"]
 
-OTHERS_SHARE = 0.4
-"""Of a stop's time, what each transport but WebSocket may take."""
+TASKS_SHARE = 0.5
+"""Of a stop's time, what task handlers that run may take."""
+
+DOORS_SHARE = 0.5
+"""Of what is left of a stop's time then, what transports but WebSocket may take."""
 
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not listened on
 
 
-class MeshCore:
+class MeshCore(TaskMethods):
     """One node of a mesh.
 
     Args:
@@ -108,9 +112,12 @@ class MeshCore:
         self._protocol.nodes = self._members
         self._node_events = NodeEvents(self.pipeline.core, self.registry)
         self._members.heartbeats.on_beat = self._node_events.beat
-        self._grpc: GrpcServer | None = None
-        self._memory: MemoryListener | None = None
+        self.tasks = MeshTasks(self.pipeline, self.registry, self.set_capabilities)
+        self._members.on_lost.append(self.tasks.lost)
+        ClientTasks(self.tasks, self._members)
+        self._doors = Doors(self.config, self.pipeline)
         self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
+        self._groups = GroupShares(self._protocol.groups, self.registry, self._members)
         self.gateway.add_links(self._other_endpoints)
 
     # -- life -------------------------------------------------------------------------------------------------------
@@ -127,10 +134,8 @@ class MeshCore:
             return
         await self.gateway.start()
         try:
-            self._start_memory()
-            await self._start_grpc()
+            await self._doors.open()
         except BaseException:
-            await self._stop_memory(0)
             await self.gateway.stop(0)
             raise
         self._started = now_ms()
@@ -142,26 +147,8 @@ class MeshCore:
         self._members.heartbeats.beat(now_ms())
         self._timers.start()
         await self.bus.start()
-
-    async def _start_grpc(self) -> None:
-        if self.config.grpc_port is None:
-            return
-        from lexmesh.transports.grpc_server import GrpcServer  # noqa: PLC0415 - grpc takes a while to load
-
-        grpc = GrpcServer(self.node_id, config=self.config, pipeline=self.pipeline)
-        await grpc.open()
-        self._grpc = grpc
-
-    def _start_memory(self) -> None:
-        if self.config.memory_name is not None:
-            memory = MemoryListener(self.config.memory_name, self.pipeline, self.config)
-            memory.open()
-            self._memory = memory
-
-    async def _stop_memory(self, seconds: float) -> None:
-        if self._memory is not None:
-            memory, self._memory = self._memory, None
-            await memory.close(seconds)
+        self.tasks.start()
+        self._groups.start()
 
     async def stop(self, seconds: float | None = None) -> None:
         """Says goodbye to the other nodes, drains and closes.
@@ -180,12 +167,10 @@ class MeshCore:
         self.registry.table.declare(now_ms(), leaving=True)
         self._members.directory.announce()
         self.status = NodeStatus.DISCONNECTED
-        await self._members.close()
         begun = asyncio.get_running_loop().time()
-        await self._stop_memory(OTHERS_SHARE * seconds)
-        if self._grpc is not None:
-            grpc, self._grpc = self._grpc, None
-            await grpc.close(OTHERS_SHARE * seconds)
+        await self.tasks.stop(TASKS_SHARE * seconds)
+        await self._members.close()
+        await self._doors.close(DOORS_SHARE * max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
         await self.gateway.stop(max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
         await self.state.stop()
 
@@ -264,21 +249,26 @@ class MeshCore:
         ask = partial(self.publish, event_type, data, target_node=target_node, **fields)
         return await self._answers.ask(ask, str(event_type), timeout)
 
-    def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:
+    def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any], group: str = "") -> None:
         """Calls a handler with every event on a subject, of this node's and others'.
 
         Args:
             subject: an event type; `*` stands for one token, `>` at the end for the rest.
             handler: callable(event), sync or async. A dict it returns is sent back to who published the event.
+            group: a queue group: of all its members on this subject, handlers and clients of any node, one gets each
+                event. While nodes learn of members that come or go, none or two may get one: work that must not be
+                lost is for `submit`.
 
         Raises:
             SubjectError: if the subject is not a pattern.
+            ValueError: if the group's name is none, or this node has members in 256 others.
         """
-        self.gateway.subscribe(subject, handler)
+        self.gateway.subscribe(subject, handler, group)
 
     def unsubscribe(self, subject: str, handler: object) -> bool:
-        """Ends a subscription; whether there was one."""
-        return self.pipeline.unregister_handler(subject, handler)
+        """Ends a subscription, a group's too; whether there was one."""
+        plain = self.pipeline.unregister_handler(subject, handler)
+        return self._protocol.groups.leave_handler(subject, handler) or plain
 
     def register_event_handler(self, event_type: str, handler: Callable[..., Any]) -> None:
         """Calls a handler with the data of every event on a subject; else as `subscribe`."""
@@ -309,7 +299,7 @@ class MeshCore:
     @property
     def grpc_port(self) -> int | None:
         """The TCP port for gRPC; None while it is not offered."""
-        return None if self._grpc is None else self._grpc.port
+        return self._doors.grpc_port
 
     @property
     def links(self) -> list[str]:
@@ -334,7 +324,7 @@ class MeshCore:
     def _addresses(self) -> list[str]:
         if self.config.addresses:
             return list(self.config.addresses)
-        memory = [] if self._memory is None else [self._memory.url]
+        memory = self._doors.memory_urls
         return memory if self.config.host in WILDCARDS else [*memory, *self._addresses_at(self.config.host)]
 
     def _addresses_at(self, host: str) -> list[str]:
@@ -350,9 +340,7 @@ class MeshCore:
             self._members.directory.announce()
 
     def _other_endpoints(self) -> list[Endpoint]:
-        served = self._grpc.endpoints() if self._grpc is not None else []
-        in_memory = self._memory.endpoints if self._memory is not None else []
-        return [*served, *in_memory, *self._members.endpoints]
+        return [*self._doors.endpoints, *self._members.endpoints]
 
     def _tell_tick(self, tick: int) -> None:
         """Publishes `bio_sync`, unless nobody would hear it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
@@ -29,11 +29,15 @@ class Directory:
     Args:
         table: what is known.
         links: carry it.
+
+    Attributes:
+        on_news: each a callable(), told when entries have changed.
     """
 
     def __init__(self, table: NodeTable, links: NodeLinks) -> None:
         self._table = table
         self._links = links
+        self.on_news: list[Callable[[], None]] = []
 
     def announce(self) -> None:
         """Tells all of this node's own entry, which has changed."""
@@ -82,9 +86,11 @@ class Directory:
         names = self._table.merge(entries, now)
         if self._table.own.node_id in names:  # who sent that entry has to hear that there is a later one
             link.send(NODES, {"entries": [self._table.own.data()]})
-        changed = (self._table.get(name) for name in names)
+        changed = [self._table.get(name) for name in names]
         for part in _parts([node.entry.data() for node in changed if node is not None]):
             self._links.tell(NODES, {"entries": part}, but=link)
+        for told in self.on_news if changed else ():
+            told()
 
     def _whole(self) -> str:
         versions = orjson.dumps(self._table.digest(), option=orjson.OPT_SORT_KEYS)

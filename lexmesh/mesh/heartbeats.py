@@ -18,6 +18,9 @@ __all__ = ["BEAT", "Heartbeats"]
 
 BEAT = RESERVED_PREFIX + "mesh.beat"
 
+MOST_EARLY = 1024
+"""Heartbeats that are kept until their nodes' entries come."""
+
 
 class Heartbeats:
     """The heartbeats of one node, and those it has heard.
@@ -41,6 +44,7 @@ class Heartbeats:
         self._interval = interval
         self._number = 0
         self.on_beat: Callable[[str], object] = lambda _name: None
+        self._early: dict[str, tuple[NodeLink, dict[str, Any]]] = {}  # of nodes whose entry has not come yet
         self._latest: dict[str, tuple[int, dict[str, Any]]] = {}  # by node: when it came, and the message
 
     def beat(self, now: int) -> None:
@@ -95,6 +99,8 @@ class Heartbeats:
         name, epoch, number = data["node"], data["epoch"], data["number"]
         node = self._table.get(name)
         if node is None or node.entry.epoch < epoch:
+            if len(self._early) < MOST_EARLY:
+                self._early[name] = link, data
             return False
         if node.entry.epoch > epoch or name == self._table.own.node_id or not self._is_new(name, epoch, number):
             return True
@@ -103,6 +109,12 @@ class Heartbeats:
             self._links.tell(BEAT, data, but=link)
             self.on_beat(name)
         return True
+
+    def catch_up(self, now: int) -> None:
+        """Takes in again what came before its node's entry: else a new node would not be active for an interval."""
+        early, self._early = self._early, {}
+        for link, data in early.values():
+            self.receive(link, data, now)
 
     def _is_new(self, name: str, epoch: int, number: int) -> bool:
         known = self._latest.get(name)

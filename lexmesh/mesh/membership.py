@@ -51,6 +51,11 @@ class Membership:
         load: makes the fields of Load.
         status: makes the answer to STATUS.
         seen_at: callable(address), told under which address a peer sees this node.
+
+    Attributes:
+        on_lost: each a callable(name), told of a node that is linked no more.
+        on_closed: each a callable(session), told of a connection that is gone, of a node or not.
+        questions: by reserved type, a callable(session, event) that answers a client.
     """
 
     def __init__(
@@ -73,8 +78,12 @@ class Membership:
         self.links = NodeLinks(gateway.core, self._own_hello, self._up, self._down)
         self.heartbeats = Heartbeats(registry, self.links, load, config.heartbeat_interval * 1000)
         self.directory = Directory(registry.table, self.links)
+        self.directory.on_news.append(lambda: self.heartbeats.catch_up(now_ms()))
         self.probes = Probes(self.links, registry.table, phase)
         self.shared = SharedState(state, self.links)
+        self.on_lost: list[Callable[[str], None]] = []
+        self.on_closed: list[Callable[[Peer], None]] = []
+        self.questions: dict[str, Callable[[Peer, StreamEvent], None]] = {}
         self._configured: list[PeerDialler] = []
         self._learned: dict[str, PeerDialler] = {}
         self._missed: dict[str, int] = {}
@@ -153,10 +162,14 @@ class Membership:
         self.probes.forget(name)
         for dialler in (*self._configured, *self._learned.values()):
             dialler.look_again()
+        for told in self.on_lost:
+            told(name)
 
     def closed(self, session: Peer) -> None:
         """A connection is gone, of a node or not."""
         self.links.closed(session)
+        for told in self.on_closed:
+            told(session)
 
     def control(self, session: Peer, event: StreamEvent) -> bool:
         """Takes a reserved message; whether it was one of a mesh's."""
@@ -165,6 +178,8 @@ class Membership:
             self._hello(session, event)
         elif kind == STATUS:
             session.send(STATUS, self._status(), reply_to=event.id)
+        elif (answer := self.questions.get(kind)) is not None:
+            answer(session, event)
         elif kind == ERROR:
             return self.links.no_node(session)
         elif (link := self.links.of(session)) is not None:

@@ -17,6 +17,7 @@ from lexmesh.node_names import check_node_id
 from lexmesh.nsr import NsrPolicy
 from lexmesh.nsr.configured import configured_policy
 from lexmesh.pipeline import StreamPipeline, check_handler
+from lexmesh.queue_groups import check_group
 from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.answers import Answers
 from lexmesh.transports.connector import Connector
@@ -24,6 +25,7 @@ from lexmesh.transports.handshake import largest_relayed
 from lexmesh.transports.peer import Peer
 from lexmesh.transports.publishing import Publishing
 from lexmesh.transports.runner import HandlerRunner
+from lexmesh.transports.task_answer import ANSWER_SECONDS, SUBMIT, result_of
 from lexmesh.transports.turn import TurnFlusher
 from lexmesh.transports.wall_clock import now_ms
 
@@ -88,7 +90,7 @@ class GatewayClient(Publishing):
         self._connector = connector(self)
         self._unconnected = Sender(self.core, proto)
         self.publish_through(self._unconnected)
-        self._subjects: dict[str, None] = {}
+        self._subjects: dict[str, dict[str, None]] = {"": {}}  # by queue group; subjects in the order they came
         self._echo = False
         self._writable = asyncio.Event()
         self._answers = Answers(self.core)
@@ -200,6 +202,25 @@ class GatewayClient(Publishing):
         id = self._open().outbox.send(event_type, data)
         return (await self._answers.to(id, event_type, timeout)).data
 
+    async def submit(
+        self, capability: str, data: Any = None, timeout: float = 30.0, *, attempt_timeout: float | None = None
+    ) -> Any:
+        """Has a task done by the best node of the mesh that the gateway is a node of; see MeshCore.submit.
+
+        Args:
+            capability, data, timeout, attempt_timeout: as there. If the connection breaks, the task is given up.
+
+        Returns:
+            What the handler returned.
+
+        Raises:
+            TaskError, DeniedError: as there.
+            DisconnectedError: if the connection breaks first.
+            TransportError: if the gateway is no node of a mesh, or this client has 1,024 tasks under way.
+        """
+        asked = {"capability": capability, "data": data, "timeout": timeout, "attempt_timeout": attempt_timeout}
+        return result_of(await self.ask(SUBMIT, asked, timeout=timeout + ANSWER_SECONDS))
+
     # -- receiving ------------------------------------------------------------------------------------------------
 
     def register_handler(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:
@@ -216,6 +237,7 @@ class GatewayClient(Publishing):
         *subjects: str,
         handler: Callable[[StreamEvent], Any] | None = None,
         echo: bool = False,
+        group: str = "",
         timeout: float = 10.0,
     ) -> None:
         """Subscribes at the gateway, now and after every reconnect.
@@ -224,27 +246,34 @@ class GatewayClient(Publishing):
             *subjects: event types; `*` stands for one token, `>` at the end for the rest.
             handler: called with every event on them.
             echo: whether events that this client publishes come back to it.
+            group: a queue group: of all its members on a subject, at any node of a mesh, one gets each event, even if
+                it has published it; see MeshCore.subscribe.
             timeout: seconds to wait for the gateway's word.
 
         Raises:
             SubjectError: if a subject is not a pattern.
+            ValueError: if the group's name is none.
+            TransportError: if the gateway has too many subscriptions.
             DisconnectedError, RequestTimeoutError: if the gateway does not answer.
         """
         for subject in subjects:
             check_pattern(str(subject))
+        if group:
+            check_group(group)
         if handler is not None:
             check_handler(handler)
         for subject in subjects:
             if handler is not None:
                 self.register_handler(subject, handler)
-            self._subjects[str(subject)] = None
+            self._subjects.setdefault(group, {})[str(subject)] = None
         self._echo = self._echo or echo
-        await self._answers.to(self._send_subscriptions(), "subscribe", timeout)
+        await self._answers.to(self._send_subscriptions(self._open(), group), "subscribe", timeout)
 
     async def unsubscribe(self, *subjects: str, timeout: float = 10.0) -> None:
-        """Ends subscriptions at the gateway; handlers stay."""
+        """Ends subscriptions at the gateway, those of queue groups too; handlers stay."""
         for subject in subjects:
-            self._subjects.pop(str(subject), None)
+            for grouped in self._subjects.values():
+                grouped.pop(str(subject), None)
         data = {"subjects": [str(subject) for subject in subjects]}
         id = self._open().outbox.send(protocol.UNSUBSCRIBE, data)
         await self._answers.to(id, "unsubscribe", timeout)
@@ -287,8 +316,9 @@ class GatewayClient(Publishing):
             self.receipt = {}
             self.accounts += 1
             self._give_up_unconfirmed(session.outbox.counts()["egress"]["in_flight"])
-        if self._subjects:
-            self._send_subscriptions(session)
+        for group, subjects in self._subjects.items():
+            if subjects:
+                self._send_subscriptions(session, group)
 
     def session_broken(self, session: Peer) -> None:
         """The connection is gone, the session waits for another; nobody knows which answers were on their way."""
@@ -342,9 +372,9 @@ class GatewayClient(Publishing):
             raise NotConnectedError
         return session
 
-    def _send_subscriptions(self, session: Peer | None = None) -> str:
-        data = {"subjects": list(self._subjects), "echo": self._echo}
-        return (session or self._open()).outbox.send(protocol.SUBSCRIBE, data)
+    def _send_subscriptions(self, session: Peer, group: str) -> str:
+        data = {"subjects": list(self._subjects[group]), "echo": self._echo, **({"group": group} if group else {})}
+        return session.outbox.send(protocol.SUBSCRIBE, data)
 
 
 def _log_denied(error: DeniedError) -> None:

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 from lexmesh._codec import StreamEvent
 from lexmesh._pipeline import Core
 from lexmesh._router import Endpoint, check_pattern
-from lexmesh.errors import DeniedError, SubjectError, TransportError
+from lexmesh.errors import DeniedError, TransportError
 from lexmesh.events import RESERVED_PREFIX
 from lexmesh.pipeline import StreamPipeline
+from lexmesh.queue_groups import QueueGroups, check_group
 from lexmesh.transports.peer import Peer
 
 WELCOME = RESERVED_PREFIX + "welcome"
@@ -92,6 +93,7 @@ class GatewayProtocol:
         node_id: the node's name.
 
     Attributes:
+        groups: the queue groups in which this node's handlers and clients are.
         nodes: hears what nodes of the mesh say; None on a gateway that is in none.
     """
 
@@ -102,6 +104,7 @@ class GatewayProtocol:
         self._congested: set[Peer] = set()
         self._waiting: list[tuple[Peer, str]] = []
         self._flushing: list[asyncio.Future[None]] = []
+        self.groups = QueueGroups(core)
         self.nodes: NodeProtocol | None = None
         self._answers = {SUBSCRIBE: self._subscribe, UNSUBSCRIBE: self._unsubscribe, FLUSH: self._flush}
 
@@ -116,6 +119,7 @@ class GatewayProtocol:
         if self._core.router.connections.get(session.epoch) is session.outbox:
             del self._core.router.connections[session.epoch]
         self._peers.pop(session, None)
+        self.groups.leave(session.outbox)
         if self.nodes is not None:
             self.nodes.closed(session)
         self._waiting = [(waiter, id) for waiter, id in self._waiting if waiter is not session]
@@ -187,20 +191,39 @@ class GatewayProtocol:
         if subjects is None:
             self._error(session, event.id, 'subscribe needs data {"subjects": [text, …]}')
             return
-        try:
-            for subject in subjects:
-                check_pattern(subject)
-        except SubjectError as error:
-            self._error(session, event.id, str(error))
-            return
-        if len({*session.outbox.patterns, *subjects}) > MAX_SUBSCRIPTIONS:
-            self._error(session, event.id, f"at most {MAX_SUBSCRIPTIONS} subjects a connection")
+        group = options.get("group")
+        if fault := self._fault_of(session, subjects, group):
+            self._error(session, event.id, fault)
             return
         name = event.source_node or session.name
         session.outbox.identify("" if name == self._node_id else name, bool(options.get("echo", session.outbox.echo)))
-        for subject in subjects:
-            self._core.router.subscribe(subject, session.outbox)
+        try:
+            for subject in subjects:
+                if group:
+                    self.groups.join(subject, group, session.outbox)
+                else:
+                    self._core.router.subscribe(subject, session.outbox)
+        except ValueError as error:  # too many groups
+            self._error(session, event.id, str(error))
+            return
         session.send(SUBSCRIBED, {"subjects": sorted(set(subjects))}, reply_to=event.id)
+
+    def _fault_of(self, session: Peer, subjects: list[str], group: Any) -> str:
+        """Why a client cannot have a subscription; empty if it can."""
+        outbox = session.outbox
+        subscribed = {*((subject, "") for subject in outbox.patterns), *self.groups.of(outbox)}
+        if not isinstance(group, str | None):
+            return "the name of a group is a text"
+        try:
+            for subject in subjects:
+                check_pattern(subject)
+            if group:
+                check_group(group)
+        except ValueError as error:
+            return str(error)
+        if len(subscribed | {(subject, group or "") for subject in subjects}) > MAX_SUBSCRIPTIONS:
+            return f"at most {MAX_SUBSCRIPTIONS} subjects a connection"
+        return ""
 
     def _unsubscribe(self, session: Peer, event: StreamEvent) -> None:
         subjects = _subjects_in(event.data if isinstance(event.data, dict) else {})
@@ -209,6 +232,7 @@ class GatewayProtocol:
             return
         for subject in subjects:
             self._core.router.unsubscribe(subject, session.outbox)
+        self.groups.leave(session.outbox, subjects)
         session.send(UNSUBSCRIBED, {"subjects": sorted(set(subjects))}, reply_to=event.id)
 
     def _flush(self, session: Peer, event: StreamEvent) -> None:

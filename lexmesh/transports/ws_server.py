@@ -237,9 +237,12 @@ class WebSocketServer:
         else:
             self.pipeline.subscribe(subject, handler, lambda event, _source: handler(event.data))
 
-    def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any]) -> None:
-        """Calls a handler with every event on a subject, as a StreamEvent."""
-        self.pipeline.register_handler(subject, handler)
+    def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any], group: str = "") -> None:
+        """Calls a handler with every event on a subject, as a StreamEvent; of a queue group's members one gets each."""
+        if group:
+            self._protocol.groups.subscribe(self.pipeline, subject, group, handler)
+        else:
+            self.pipeline.register_handler(subject, handler)
 
     def publish(
         self,

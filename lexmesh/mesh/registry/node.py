@@ -13,6 +13,7 @@ from lexmesh.node_names import check_name
 __all__ = ["MOST_NUMBER", "Load", "Node", "NodeEntry", "NodeEntryError", "NodeStatus", "check_capability", "entry_from"]
 
 MOST_CAPABILITIES = 256
+MOST_GROUPS = 256
 MOST_LINKS = 10_000
 MOST_NUMBER = 1 << 53
 
@@ -42,6 +43,7 @@ class NodeEntry:
         capabilities: what tasks it takes.
         addresses: URLs under which others can link to it.
         leaving: whether it has said goodbye.
+        groups: subject pattern, name and members of each queue group in which it has some.
     """
 
     node_id: str
@@ -50,6 +52,7 @@ class NodeEntry:
     capabilities: frozenset[str] = frozenset()
     addresses: tuple[str, ...] = ()
     leaving: bool = False
+    groups: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -69,6 +72,7 @@ class NodeEntry:
             "capabilities": sorted(self.capabilities),
             "addresses": list(self.addresses),
             "leaving": self.leaving,
+            **({"groups": [list(group) for group in self.groups]} if self.groups else {}),
         }
 
 
@@ -100,6 +104,7 @@ def entry_from(data: Any) -> NodeEntry:
             frozenset(map(check_capability, _texts(data["capabilities"], MOST_CAPABILITIES))),
             tuple(_texts(data["addresses"], 16)),
             data["leaving"] is True,
+            tuple(_groups(data.get("groups", []))),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise NodeEntryError(f"not an entry: {error}") from None
@@ -111,6 +116,17 @@ def _texts(items: Any, most: int) -> Iterable[str]:
     if any(len(item) > 1024 for item in items):
         raise NodeEntryError("a text is too long")
     return items
+
+
+def _groups(items: Any) -> Iterable[tuple[str, str, int]]:
+    if not isinstance(items, list) or len(items) > MOST_GROUPS:
+        raise NodeEntryError(f"at most {MOST_GROUPS} groups")
+    for pattern, name, members in items:
+        if not isinstance(pattern, str) or len(pattern) > 255 or type(members) is not int:
+            raise NodeEntryError("a group has a subject, a name and members")
+        if not 0 < members < MOST_NUMBER:
+            raise NodeEntryError("a group has at least one member")
+        yield pattern, check_name(name), members
 
 
 @dataclass(slots=True)
