@@ -198,6 +198,27 @@ def test_what_is_lost_comes_late_and_what_is_repeated_counts_once() -> None:
     net.play(story())
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_of_two_links_that_one_node_dials_at_once_both_ends_keep_the_same(seed: int) -> None:
+    net = pair(seed)
+
+    async def story() -> None:
+        net.shape(jitter=0.1)
+        a = await net.node("a")
+        b = await net.node("b", ["a", "a", "a"])
+        await net.converged()
+        heard: list[int] = []
+        a.subscribe("t", lambda event: heard.append(event.data))
+        for number in range(100):
+            assert a.links == ["b"] and b.links == ["a"]
+            b.publish("t", number)
+            await net.run(0.05)
+        await net.run(1)
+        assert sorted(heard) == list(range(100))
+
+    net.play(story())
+
+
 # -- replays ----------------------------------------------------------------------------------------------------------
 
 REPLAY = f"""
