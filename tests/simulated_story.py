@@ -8,7 +8,7 @@ from lexmesh.testing import MeshNetwork
 
 HEARTBEAT = 1.0
 AFTERMATH = 10.0
-"""Seconds in which links may still break for what was before: four questions are 1.5 s apart, and the first may be lost."""
+"""Seconds in which links may still break for what was before: four questions are 1.5 s apart, and one may be lost."""
 
 Heard = dict[tuple[str, int], list[str]]
 
