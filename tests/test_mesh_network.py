@@ -18,13 +18,19 @@ def pair(seed: int = 1) -> MeshNetwork:
     return MeshNetwork(seed, heartbeat_interval=1.0)
 
 
+async def after(seconds: float) -> None:
+    """Waits, in virtual time."""
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, passed.set)
+    await passed.wait()
+
+
 # -- virtual time -----------------------------------------------------------------------------------------------------
 
 
 def test_a_day_passes_at_once() -> None:
     async def day() -> float:
-        seconds = 86_400.0
-        await asyncio.sleep(seconds)
+        await after(86_400)
         return asyncio.get_running_loop().time()
 
     assert run_virtually(day()) == 86_400.0
@@ -37,7 +43,7 @@ def test_timers_of_one_instant_run_as_they_were_scheduled() -> None:
             timer = asyncio.get_running_loop().call_later(1 + number % 2, ran.append, number)
             if number % 10 == 9:
                 timer.cancel()
-        await asyncio.sleep(2)
+        await after(2)
         return ran
 
     kept = [number for number in range(100) if number % 10 != 9]

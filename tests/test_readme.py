@@ -56,7 +56,7 @@ def gateway() -> Iterator[tuple[int, subprocess.Popen[str]]]:
 
 
 def test_every_python_snippet_is_run() -> None:
-    assert README.count("```python") == len(SNIPPETS) == 11
+    assert README.count("```python") == len(SNIPPETS) == 12
 
 
 def test_client_reaches_the_server_and_sigterm_ends_it_cleanly(gateway: tuple[int, subprocess.Popen[str]]) -> None:
@@ -116,6 +116,18 @@ def test_a_mesh_of_two() -> None:
         "{'twice': 42}",
         "{'recursion_depth': 13} 1",
     ]
+
+
+def test_a_simulated_mesh() -> None:
+    assert run_quietly(SNIPPETS["simulation"]) == "1 True\n"
+
+
+def run_quietly(script: str) -> str:
+    """What a script prints on stdout; it may log that links are down."""
+    process = start(script)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return out
 
 
 def test_pipeline_alone() -> None:

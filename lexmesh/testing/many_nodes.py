@@ -14,7 +14,7 @@ __all__ = ["report"]
 LONGEST = 600.0  # virtual seconds until it is given up
 
 LISTENED = 3.0
-"""Virtual seconds of an idle mesh that are counted: heartbeats are spread over their interval, so any few are like all."""
+"""Virtual seconds of an idle mesh that are counted: heartbeats are spread over their interval."""
 
 _LEN = 0x80  # of a varint: more follows
 
