@@ -1,6 +1,7 @@
 """The simulation itself: virtual time, replays, faults, clocks, and the pytest plugin as its users have it."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -313,3 +314,17 @@ def test_users_get_the_fixture_and_the_seed_of_what_failed(tmp_path: Path, optio
     assert "4 passed" in run(LEXMESH_SEED="7")
     assert "1 failed, 3 passed" in run(LEXMESH_SEED="1")
     assert "a seed is a whole number" in run(LEXMESH_SEED="one")
+
+
+# -- many nodes -------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_on_many_nodes() -> None:
+    command = [sys.executable, "-m", "lexmesh.testing", "mesh", "--nodes", "12", "--seed", "3", "--json"]
+    first, again = (subprocess.run(command, capture_output=True, text=True, timeout=100, check=True) for _ in range(2))
+    found, repeated = json.loads(first.stdout), json.loads(again.stdout)
+    assert found.pop("cpu_seconds") > 0 and repeated.pop("cpu_seconds") > 0
+    assert found == repeated
+    assert found["convergence_seconds"] < 5
+    assert found["join"]["messages_per_node"] > 12
+    assert found["idle_per_second"]["bytes_per_node"] > 0
