@@ -7,6 +7,9 @@ from lexmesh import MeshCore
 from lexmesh.testing import MeshNetwork
 
 HEARTBEAT = 1.0
+AFTERMATH = 10.0
+"""Seconds in which links may still break for what was before: four questions are 1.5 s apart, and one may be lost."""
+
 Heard = dict[tuple[str, int], list[str]]
 
 
@@ -152,6 +155,7 @@ class Story:
                     net.shape(source, target, loss=0.02, jitter=0.05)
         for name in self.names:
             net.resume(name)
+        await net.run(AFTERMATH)
         await net.converged(timeout=60)
 
     async def all_stays(self) -> None:

@@ -1,6 +1,7 @@
 """The simulation itself: virtual time, replays, faults, clocks, and the pytest plugin as its users have it."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -18,13 +19,19 @@ def pair(seed: int = 1) -> MeshNetwork:
     return MeshNetwork(seed, heartbeat_interval=1.0)
 
 
+async def after(seconds: float) -> None:
+    """Waits, in virtual time."""
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, passed.set)
+    await passed.wait()
+
+
 # -- virtual time -----------------------------------------------------------------------------------------------------
 
 
 def test_a_day_passes_at_once() -> None:
     async def day() -> float:
-        seconds = 86_400.0
-        await asyncio.sleep(seconds)
+        await after(86_400)
         return asyncio.get_running_loop().time()
 
     assert run_virtually(day()) == 86_400.0
@@ -37,7 +44,7 @@ def test_timers_of_one_instant_run_as_they_were_scheduled() -> None:
             timer = asyncio.get_running_loop().call_later(1 + number % 2, ran.append, number)
             if number % 10 == 9:
                 timer.cancel()
-        await asyncio.sleep(2)
+        await after(2)
         return ran
 
     kept = [number for number in range(100) if number % 10 != 9]
@@ -198,6 +205,27 @@ def test_what_is_lost_comes_late_and_what_is_repeated_counts_once() -> None:
     net.play(story())
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_of_two_links_that_one_node_dials_at_once_both_ends_keep_the_same(seed: int) -> None:
+    net = pair(seed)
+
+    async def story() -> None:
+        net.shape(jitter=0.1)
+        a = await net.node("a")
+        b = await net.node("b", ["a", "a", "a"])
+        await net.converged()
+        heard: list[int] = []
+        a.subscribe("t", lambda event: heard.append(event.data))
+        for number in range(100):
+            assert a.links == ["b"] and b.links == ["a"]
+            b.publish("t", number)
+            await net.run(0.05)
+        await net.run(1)
+        assert sorted(heard) == list(range(100))
+
+    net.play(story())
+
+
 # -- replays ----------------------------------------------------------------------------------------------------------
 
 REPLAY = f"""
@@ -286,3 +314,17 @@ def test_users_get_the_fixture_and_the_seed_of_what_failed(tmp_path: Path, optio
     assert "4 passed" in run(LEXMESH_SEED="7")
     assert "1 failed, 3 passed" in run(LEXMESH_SEED="1")
     assert "a seed is a whole number" in run(LEXMESH_SEED="one")
+
+
+# -- many nodes -------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_on_many_nodes() -> None:
+    command = [sys.executable, "-m", "lexmesh.testing", "mesh", "--nodes", "12", "--seed", "3", "--json"]
+    first, again = (subprocess.run(command, capture_output=True, text=True, timeout=100, check=True) for _ in range(2))
+    found, repeated = json.loads(first.stdout), json.loads(again.stdout)
+    assert found.pop("cpu_seconds") > 0 and repeated.pop("cpu_seconds") > 0
+    assert found == repeated
+    assert found["convergence_seconds"] < 5
+    assert found["join"]["messages_per_node"] > 12
+    assert found["idle_per_second"]["bytes_per_node"] > 0

@@ -1,6 +1,6 @@
 """The compiled heart of a node: what it takes in, what it publishes itself, and its ledger."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from lexmesh._envelope cimport Envelope, Format
 from lexmesh._intake cimport Intake
@@ -12,6 +12,7 @@ from lexmesh._span cimport Span
 
 cdef class Core(Intake):
     cdef ReadBuffer read_buffer     # of all its links: one thread reads them, one after the other
+    cdef uint64_t told_here         # numbers what goes to no other node
 
     cdef Py_ssize_t _kept(self, Py_ssize_t most) noexcept
     cdef int check_thread(self) except -1

@@ -28,6 +28,9 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_KEPT = 16384           # bytes of one buffer that stay for the next message
 
+# In the epoch of what goes to no other node: its numbers leave no gap among those of the rest.
+cdef uint64_t HERE = <uint64_t>1 << 48
+
 
 cdef inline Span bytes_span(bytes data):
     return span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
@@ -95,12 +98,12 @@ cdef class Core(Intake):
         self.check_thread()
         self.now = now
         try:
-            encode_fields(&out, event_type, data, None, self.node_id or None, None, now, self.origin.epoch,
-                          self.origin.seq + 1, max(depth, <uint32_t>max(self.cause_depth, 0)), None, 0, "")
+            encode_fields(&out, event_type, data, None, self.node_id or None, None, now, self.origin.epoch | HERE,
+                          self.told_here + 1, max(depth, <uint32_t>max(self.cause_depth, 0)), None, 0, "")
             subject = self.decode_own(span(out.ptr, out.len), PROTO, &env)
             if not self.allows_own(&env, subject):
                 return outcome_name(DENIED)
-            self.origin.seq = env.seq
+            self.told_here = env.seq
             self.origin.tally.taken += 1
             subject.tally.taken += 1
             outcome = self._refusal(&env, self.origin, now)

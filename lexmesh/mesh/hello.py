@@ -26,11 +26,13 @@ class Hello:
         mesh_name: the mesh that it belongs to.
         entry: what it says of itself: name, start, capabilities, addresses.
         seen_at: the address from which the other side is seen here, without a port; empty in a first hello.
+        number: counts the hellos that this node has said first; 0 in an answer.
     """
 
     mesh_name: str
     entry: NodeEntry
     seen_at: str = ""
+    number: int = 0
 
     @property
     def node_id(self) -> str:
@@ -39,7 +41,8 @@ class Hello:
 
     def data(self) -> dict[str, Any]:
         """As data that JSON can say."""
-        return {"mesh_name": self.mesh_name, "entry": self.entry.data(), "seen_at": self.seen_at}
+        entry = self.entry.data()
+        return {"mesh_name": self.mesh_name, "entry": entry, "seen_at": self.seen_at, "number": self.number}
 
     @classmethod
     def of(cls, data: Any) -> Hello:
@@ -53,8 +56,11 @@ class Hello:
         mesh_name, seen_at = data.get("mesh_name"), data.get("seen_at", "")
         if not isinstance(mesh_name, str) or not isinstance(seen_at, str) or len(seen_at) > 255:
             raise HelloError("a hello names its mesh")
+        number = data.get("number", 0)
+        if type(number) is not int:
+            raise HelloError("the number of a hello is a whole one")
         try:
-            return cls(mesh_name, entry_from(data.get("entry")), seen_at)
+            return cls(mesh_name, entry_from(data.get("entry")), seen_at, number)
         except NodeEntryError as error:
             raise HelloError(str(error)) from None
 

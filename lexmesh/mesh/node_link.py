@@ -26,6 +26,7 @@ class NodeLink:
         hello: what the other node said.
         own_name: this node's name.
         dialled: whether this node has made the connection.
+        number: of the hello that was said first on it.
 
     Attributes:
         epoch: by which the other node goes; it moves on past that of an earlier life of which it hears.
@@ -33,12 +34,13 @@ class NodeLink:
         retired, peer_retired: whether this side, and the other, sends nothing here any more since another link is kept.
     """
 
-    def __init__(self, session: Peer, hello: Hello, own_name: str, *, dialled: bool) -> None:
+    def __init__(self, session: Peer, hello: Hello, own_name: str, *, dialled: bool, number: int = 0) -> None:
         self.session = session
         self.name = hello.node_id
         self.epoch = hello.entry.epoch
         self.dialled = dialled
         self.dialler = own_name if dialled else self.name
+        self.number = number
         self.unanswered = 0
         self.retired = False
         self.peer_retired = False
@@ -48,9 +50,14 @@ class NodeLink:
         """Whether this link, which has just come, is kept rather than another one to the same node.
 
         Both nodes find the same: of two links the one stays that the node with the lesser name has dialled; of two by
-        the same dialler, and after a restart, the later one.
+        the same dialler the one on which it has said hello later, which need not have come later; after a restart the
+        one that came later.
         """
-        return self.epoch != other.epoch or self.dialler <= other.dialler
+        if self.epoch != other.epoch:
+            return True
+        if self.dialler != other.dialler:
+            return self.dialler < other.dialler
+        return self.number >= other.number
 
     def send(self, kind: str, data: Any) -> None:
         """Queues a reserved message."""

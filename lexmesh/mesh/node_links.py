@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 from lexmesh._codec import StreamEvent
@@ -63,6 +64,8 @@ class NodeLinks:
         self._on_up = on_up
         self._on_down = on_down
         self._greeters: dict[Peer, Greeter] = {}
+        self._numbers: dict[Peer, int] = {}  # of hellos that this node has said first
+        self._said = 0
         self._links: dict[Peer, NodeLink] = {}
         self._by_name: dict[str, NodeLink] = {}
         self.refused = 0
@@ -98,7 +101,9 @@ class NodeLinks:
     def greet(self, session: Peer, greeter: Greeter) -> None:
         """Says hello on a connection that this node has dialled."""
         self._greeters[session] = greeter
-        session.send(HELLO, self._own().data())
+        self._said += 1
+        self._numbers[session] = self._said
+        session.send(HELLO, replace(self._own(), number=self._said).data())
         asyncio.get_running_loop().call_later(HELLO_SECONDS, self._give_up, session)
 
     def hello(self, session: Peer, event: StreamEvent) -> Hello | None:
@@ -126,7 +131,8 @@ class NodeLinks:
             return None
         if greeter is not None:
             greeter.established(theirs.node_id)
-        self._attach(NodeLink(session, theirs, ours.node_id, dialled=greeter is not None))
+        number = self._numbers.get(session, theirs.number)
+        self._attach(NodeLink(session, theirs, ours.node_id, dialled=greeter is not None, number=number))
         return theirs
 
     def no_node(self, session: Peer) -> bool:
@@ -212,6 +218,7 @@ class NodeLinks:
     def closed(self, session: Peer) -> None:
         """A connection is gone; it may be a client's."""
         self._greeters.pop(session, None)
+        self._numbers.pop(session, None)
         link = self._links.pop(session, None)
         if link is not None and self._by_name.get(link.name) is link:
             del self._by_name[link.name]
