@@ -18,6 +18,9 @@ __all__ = ["BEAT", "Heartbeats"]
 
 BEAT = RESERVED_PREFIX + "mesh.beat"
 
+MOST_BEATS = 200
+"""In one message."""
+
 MOST_EARLY = 1024
 """Heartbeats that are kept until their nodes' entries come."""
 
@@ -60,8 +63,8 @@ class Heartbeats:
 
     def greet(self, link: NodeLink, now: int) -> None:
         """Tells a node that has just been linked whose heartbeats are fresh."""
-        for _, data in self._fresh(now):
-            link.send(BEAT, data)
+        for part in _parts([data for _, data in self._fresh(now)]):
+            link.send_piece(BEAT, {"beats": part})
 
     def introduce(self, link: NodeLink, versions: Mapping[str, Any], now: int) -> None:
         """Tells a node of the fresh heartbeats of those whom it has only just learned of.
@@ -71,10 +74,9 @@ class Heartbeats:
             versions: what it knew before, as `NodeTable.digest` returns it; anything.
             now: milliseconds since 1970-01-01 UTC.
         """
-        for name, data in self._fresh(now):
-            known = versions.get(name)
-            if not isinstance(known, list) or known[:1] != [data["epoch"]]:
-                link.send_piece(BEAT, data)
+        known = {name: rank[:1] for name, rank in versions.items() if isinstance(rank, list)}
+        for part in _parts([data for name, data in self._fresh(now) if known.get(name) != [data["epoch"]]]):
+            link.send_piece(BEAT, {"beats": part})
 
     def _fresh(self, now: int) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, (heard, data) in list(self._latest.items()):
@@ -84,7 +86,7 @@ class Heartbeats:
                 yield name, data
 
     def receive(self, link: NodeLink, data: Any, now: int) -> bool:
-        """Takes in a heartbeat, and passes it on if it is new.
+        """Takes in a heartbeat, or several, and passes on those that are new.
 
         Args:
             link: where it came from.
@@ -92,29 +94,49 @@ class Heartbeats:
             now: milliseconds since 1970-01-01 UTC.
 
         Returns:
-            Whether it was of a node that is known, in the life that is known.
+            Whether each was of a node that is known, in the life that is known.
         """
-        if not _is_beat(data):
+        several = data.get("beats") if isinstance(data, dict) else None
+        beats = [beat for beat in (several if isinstance(several, list) else [data]) if _is_beat(beat)]
+        unknown = [beat for beat in beats[:MOST_BEATS] if not self._is_known(link, beat)]
+        self._pass_on(link, [beat for beat in beats[:MOST_BEATS] if self._take(beat, now)])
+        return not unknown
+
+    def _is_known(self, link: NodeLink, beat: dict[str, Any]) -> bool:
+        """Whether a heartbeat is of a node that is known; one that is not is kept until its entry comes."""
+        node = self._table.get(beat["node"])
+        if node is not None and node.entry.epoch >= beat["epoch"]:
             return True
-        name, epoch, number = data["node"], data["epoch"], data["number"]
-        node = self._table.get(name)
-        if node is None or node.entry.epoch < epoch:
-            if len(self._early) < MOST_EARLY:
-                self._early[name] = link, data
+        if len(self._early) < MOST_EARLY:
+            self._early[beat["node"]] = link, beat
+        return False
+
+    def _take(self, beat: dict[str, Any], now: int) -> bool:
+        """Takes in one heartbeat; whether it is news to others."""
+        name, epoch = beat["node"], beat["epoch"]
+        if name == self._table.own.node_id or not self._is_new(name, epoch, beat["number"]):
             return False
-        if node.entry.epoch > epoch or name == self._table.own.node_id or not self._is_new(name, epoch, number):
-            return True
-        if self._table.heartbeat(name, epoch, data["load"], now):
-            self._latest[name] = now, data
-            self._links.tell(BEAT, data, but=link)
-            self.on_beat(name)
+        if not self._table.heartbeat(name, epoch, beat["load"], now):
+            return False
+        self._latest[name] = now, beat
+        self.on_beat(name)
         return True
+
+    def _pass_on(self, link: NodeLink, beats: list[dict[str, Any]]) -> None:
+        if len(beats) == 1:
+            self._links.tell(BEAT, beats[0], but=link)
+        elif beats:
+            self._links.tell(BEAT, {"beats": beats}, but=link)
 
     def catch_up(self, now: int) -> None:
         """Takes in again what came before its node's entry: else a new node would not be active for an interval."""
         early, self._early = self._early, {}
-        for link, data in early.values():
-            self.receive(link, data, now)
+        by_link: dict[NodeLink, list[dict[str, Any]]] = {}
+        for link, beat in early.values():
+            by_link.setdefault(link, []).append(beat)
+        for link, beats in by_link.items():
+            for part in _parts(beats):
+                self.receive(link, {"beats": part}, now)
 
     def _is_new(self, name: str, epoch: int, number: int) -> bool:
         known = self._latest.get(name)
@@ -128,3 +150,7 @@ def _is_beat(data: Any) -> bool:
         and isinstance(data.get("load"), dict)
         and all(type(data.get(name)) is int for name in ("epoch", "number"))
     )
+
+
+def _parts(beats: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    return (beats[at : at + MOST_BEATS] for at in range(0, len(beats), MOST_BEATS))

@@ -38,6 +38,9 @@ STATE = RESERVED_PREFIX + "state."
 PATIENCE_ROUNDS = 2
 """Of two nodes that want each other the one with the lesser name dials; the other one does after so many rounds."""
 
+NEWS_SECONDS = 0.02
+"""How long after some news of other nodes it is looked whom to link to."""
+
 logger = logging.getLogger("lexmesh.mesh")
 
 
@@ -88,6 +91,7 @@ class Membership:
         self._learned: dict[str, PeerDialler] = {}
         self._missed: dict[str, int] = {}
         self._is_looking = False
+        self._will_look: asyncio.TimerHandle | None = None
         registry.on_change(lambda *_: self._look_soon())
 
     def _own_hello(self) -> Hello:
@@ -144,8 +148,13 @@ class Membership:
                 self._learned[name] = PeerDialler(self._gateway, self.links, wanted[name], name)
 
     def _look_soon(self) -> None:
-        if self._is_looking:
-            asyncio.get_running_loop().call_soon(self.look_around)
+        """Looks around once for all the news of a moment: many nodes may come at a time."""
+        if self._is_looking and self._will_look is None:
+            self._will_look = asyncio.get_running_loop().call_later(NEWS_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._will_look = None
+        self.look_around()
 
     # -- links ------------------------------------------------------------------------------------------------------
 

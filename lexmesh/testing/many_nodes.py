@@ -13,6 +13,9 @@ __all__ = ["report"]
 
 LONGEST = 600.0  # virtual seconds until it is given up
 
+SETTLED = 10.0
+"""Virtual seconds after which the links that nodes make by themselves are as they stay."""
+
 LISTENED = 3.0
 """Virtual seconds of an idle mesh that are counted: heartbeats are spread over their interval."""
 
@@ -68,6 +71,7 @@ async def _measure(net: MeshNetwork, nodes: int, learned_links: int, interval: f
     found["join"] = counting.per_node(nodes)
     net["n0"].state.update_local_state("bench", "key", 1)
     found["state_seconds"] = round(await net.converged(timeout=LONGEST), 2)
+    await net.run(SETTLED)
     counting.per_node(nodes)
     seconds = min(interval, LISTENED)
     await net.run(seconds)

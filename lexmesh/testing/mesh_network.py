@@ -22,7 +22,7 @@ from lexmesh.transports.memory_network import NETWORK, SCHEME
 
 __all__ = ["MeshNetwork"]
 
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.01
 """How often it is looked whether what is waited for is so; virtual seconds."""
 
 Setup = Callable[[MeshCore], None]

@@ -21,5 +21,6 @@ def entropy_level(counts: Iterable[int]) -> float:
     if len(counted) < 2:
         return 0.0
     total = sum(counted)
-    entropy = -sum(count / total * math.log(count / total) for count in counted)
+    # fsum: the same whatever order the types come in
+    entropy = -math.fsum(count / total * math.log(count / total) for count in counted)
     return min(1.0, entropy / math.log(len(counted)))
