@@ -406,14 +406,14 @@ async def test_what_was_written_apart_is_the_same_once_linked() -> None:
 
 async def test_bio_sync_comes_at_each_tick() -> None:
     one = node("one")
-    ticking = MeshCore(one.config, frequency=20.0)
+    ticking = MeshCore(one.config, frequency=4.0)
     heard = Received()
     ticking.subscribe("bio_sync", heard)
     async with running(ticking):
         events: list[StreamEvent] = await heard.wait(5)
     ticks = [event.data["tick"] for event in events]
     assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
-    assert events[0].data["frequency"] == 20.0
+    assert events[0].data["frequency"] == 4.0
 
 
 async def test_the_snippet_as_written(capsys: pytest.CaptureFixture[str]) -> None:
