@@ -34,10 +34,11 @@ async def hostile_node(mesh: MeshCore, name: str = "evil") -> RawClient:
 
 
 async def test_tasks_whose_names_run_together_take_no_place_for_good() -> None:
-    gate = asyncio.Event()
+    gate, both = asyncio.Event(), asyncio.Barrier(2)  # each place is needed
 
     async def work(_data: Any) -> str:
         await gate.wait()
+        await both.wait()
         return "done"
 
     async with running(one := node("one")):
@@ -168,6 +169,8 @@ async def test_a_client_that_joins_and_leaves_does_not_make_the_mesh_talk_each_t
             client.send(text({"type": "_lexmesh.flush", "id": f"c:1:{number + 1}", "source_node": "c"}))
             await client.json_of("_lexmesh.ack")
             client.send(text({"type": "_lexmesh.unsubscribe", "data": {"subjects": ["t"]}, "source_node": "c"}))
+            client.send(text({"type": "_lexmesh.flush", "id": f"c:1:{number + 1001}", "source_node": "c"}))
+            await client.json_of("_lexmesh.ack")
         assert seen.own.version - before <= 2 + (loop.time() - begun) / 0.05
         await client.aclose()
 
