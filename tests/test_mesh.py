@@ -264,7 +264,7 @@ async def test_another_mesh_is_refused_with_a_reason(caplog: pytest.LogCaptureFi
         async with running(b):
             await eventually(lambda: b.get_mesh_status()["faults"], "refused")
             (reason,) = b.get_mesh_status()["faults"].values()
-            assert "this node is of the mesh 'one', not of 'two'" in reason
+            assert "the node a is of the mesh 'one', not of 'two'" in reason
             assert a.links == b.links == []
             await a.broadcast_event("t")
             assert not heard.events
