@@ -16,6 +16,7 @@ import orjson
 import psutil
 import pytest
 from cli_process import PATIENCE, Gateway, gateway, until
+from process_memory import growth_while, memory
 from raw_ws import BINARY, CLOSE, CONTINUATION, PING, TEXT, RawClient, frame, text
 
 MIB = 1 << 20
@@ -29,10 +30,6 @@ buffer of a few, which doubles when one read fills it."""
 def running() -> Iterator[Gateway]:
     with gateway(env=BOUNDS) as running:
         yield running
-
-
-def memory(running: Gateway) -> int:
-    return psutil.Process(running.process.pid).memory_info().rss
 
 
 def descriptors(running: Gateway) -> int:
@@ -91,15 +88,8 @@ async def attack(port: int, opening: bytes, flood: bytes) -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 async def test_memory_stays_bounded_when_a_client(running: Gateway, name: str) -> None:
-    before = memory(running)
-    most = before
-    attacks = [asyncio.ensure_future(attack(running.port, *ATTACKS[name])) for _ in range(16)]
-    while not all(task.done() for task in attacks):
-        most = max(most, memory(running))
-        await asyncio.wait(attacks, timeout=0.05)
-    await asyncio.gather(*attacks)
-    most = max(most, memory(running))
-    assert most - before < MOST_GROWTH, f"{(most - before) // MIB} MiB"
+    grown = await growth_while(running, (attack(running.port, *ATTACKS[name]) for _ in range(16)))
+    assert grown < MOST_GROWTH, f"{grown // MIB} MiB"
     good = await RawClient.connect(running.port)
     good.send(text({"type": "good"}))
     assert (await good.flush())["taken"] == 1, "others are served as ever"

@@ -11,10 +11,10 @@ from typing import Any
 
 import grpc
 import orjson
-import psutil
 import pytest
 from cli_process import PATIENCE, Gateway, until
 from grpc_process import grpc_address, grpc_gateway
+from process_memory import growth_while
 from raw_h2 import (
     CANCEL,
     CONTINUATION,
@@ -86,10 +86,6 @@ ATTACKS: dict[str, tuple[bytes, bytes]] = {
 }
 
 
-def memory(running: Gateway) -> int:
-    return psutil.Process(running.process.pid).memory_info().rss
-
-
 def port_of(running: Gateway) -> int:
     return int(grpc_address(running).rpartition(":")[2])
 
@@ -125,14 +121,8 @@ async def attack(port: int, opening: bytes, flood: bytes) -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 async def test_memory_stays_bounded_when_a_client(running: Gateway, stubs: Any, name: str) -> None:
-    before = most = memory(running)
-    attacks = [asyncio.ensure_future(attack(port_of(running), *ATTACKS[name])) for _ in range(CONNECTIONS)]
-    while not all(task.done() for task in attacks):
-        most = max(most, memory(running))
-        await asyncio.wait(attacks, timeout=0.05)
-    await asyncio.gather(*attacks)
-    most = max(most, memory(running))
-    assert most - before < MOST_GROWTH, f"{(most - before) // MIB} MiB"
+    grown = await growth_while(running, (attack(port_of(running), *ATTACKS[name]) for _ in range(CONNECTIONS)))
+    assert grown < MOST_GROWTH, f"{grown // MIB} MiB"
     await asyncio.to_thread(assert_fine, running, stubs)
 
 

@@ -267,10 +267,6 @@ class StateSynchronizer:
                 self._send(source, *answer)
         return self._anti_entropy.taken != taken
 
-    def forget(self, node: str) -> None:
-        """A node is gone for good: its place in the status is given back."""
-        self._heard.pop(node, None)
-
     def _check(self, category: str, key: str, value: Any) -> None:
         if self._police is not None and self.shares(category):
             self._police(category, key, value)
