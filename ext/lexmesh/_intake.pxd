@@ -50,6 +50,7 @@ cdef class Intake:
     cdef Ingress admit(self, Envelope* env, Endpoint source, int64_t now) except? UNDECIDED
     cdef Ingress _admit_policed(self, Envelope* env, Subject* subject, Endpoint source, int64_t now) except? UNDECIDED
     cdef Ingress _count(self, Ingress outcome, Subject* subject, Endpoint source) noexcept nogil
+    cdef Ingress refuse(self, str reason, Endpoint source) except? UNDECIDED
     cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except? UNDECIDED
     cdef bint _police(self, Envelope* env, Subject* subject, Endpoint source) except -1
     cdef int _deny(self, Envelope* env, Subject* subject, Endpoint source) except -1

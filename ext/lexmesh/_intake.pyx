@@ -16,7 +16,7 @@ from lexmesh._ledger cimport DENIED, DUPLICATE, EXPIRED, FILTERED, LOOPED, MALFO
 from lexmesh._ledger cimport Ingress
 from lexmesh._nsr cimport Scanner
 from lexmesh._relay cimport Relay, init_relay, release_relay, start_relay
-from lexmesh._router cimport Endpoint, Router, Subject
+from lexmesh._router cimport Endpoint, Router, Subject, takes
 from lexmesh._span cimport OK, TOO_BIG, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
 from lexmesh._window cimport Window, Windows, add_number, is_window_of
@@ -115,9 +115,12 @@ cdef class Intake:
         return outcome
 
     cdef Ingress _malformed(self, Status status, Py_ssize_t at, Endpoint source) except? UNDECIDED:
+        return self.refuse(f"{reason_of(status)} at byte {at}", source)
+
+    cdef Ingress refuse(self, str reason, Endpoint source) except? UNDECIDED:
+        """Counts what is no message as malformed, records it and tells its source why."""
         source.tally.taken += 1
         self.router.unknown.tally.taken += 1
-        reason = f"{reason_of(status)} at byte {at}"
         self._record(NULL, source, "malformed", reason, True)
         source.refused(NULL, <int>MALFORMED, reason, "")
         return self._count(MALFORMED, &self.router.unknown, source)
@@ -339,7 +342,7 @@ cdef class Intake:
                 endpoint = <Endpoint>PyList_GET_ITEM(route, i)  # without a look at its type: routes hold nothing else
                 if endpoint.local:
                     handled = True
-                elif endpoint is not source or endpoint.echo:
+                elif takes(endpoint, source):
                     offered += self._offer(endpoint, subject, source, None)
         elif not to_me:
             endpoint = self.router.named.get(env.target_node.ptr[:env.target_node.len].decode())
@@ -347,7 +350,7 @@ cdef class Intake:
                 offered += self._offer(endpoint, subject, source, None)
             else:
                 for endpoint in self.router.node_links:
-                    if endpoint is not source:
+                    if takes(endpoint, source):
                         offered += self._offer(endpoint, subject, source, None)
         env.depth -= 1
         if env.reply_to.len and self.awaited and self.reply_endpoint is not None and env.reply_to.ptr[:env.reply_to.len].decode() in self.awaited:

@@ -120,6 +120,19 @@ cdef class StreamLink(Outbox):
             return None
         return PyBytes_FromStringAndSize(<const char*>self.leaving.ptr + self.taken, self.front_size)
 
+    @property
+    def front_messages(self):
+        """How many messages are in what `front` gives."""
+        return self.front_count
+
+    def refuse(self, str reason not None):
+        """Counts something that came and is no Batch as one malformed message, and records it.
+
+        Args:
+            reason: why it is none.
+        """
+        self.core.refuse(reason, self)
+
     cdef void _cut(self) noexcept nogil:
         """Finds how many whole messages fit a Batch; at least one."""
         cdef Span whole = span(self.leaving.ptr + self.taken, self.ahead)
