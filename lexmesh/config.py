@@ -81,7 +81,7 @@ def _check_origin(origin: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 RedisUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("redis", "rediss", "unix")))]
-PeerUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("ws", "wss", "grpc", "grpcs")))]
+PeerUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("ws", "wss", "grpc", "grpcs", "memory")))]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -122,7 +122,8 @@ class MeshConfig(BaseSettings):
     # commas.
     allowed_origins: Annotated[list[Origin], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
 
-    # Listen for WebSocket clients, default true.
+    # Listen for WebSocket clients, default true. A node without it has no HTTP pages either, and links to others over
+    # gRPC, in memory, or by dialling only.
     enable_websocket: bool = True
 
     # TCP port of the gRPC service, default None: `lexmesh mesh start` offers none, a GrpcServer takes 50051, gRPC's
@@ -158,8 +159,12 @@ class MeshConfig(BaseSettings):
     # Redis channel for ritual events, default "spiral_ritual_events".
     ritual_channel: str = Field(default="spiral_ritual_events", min_length=1, max_length=256)
 
-    # Nodes to link to directly, ws://, wss://, grpc:// or grpcs://; default none. One live peer is enough, the rest is
-    # learned from it; two or three survive the loss of one. In the environment: separated by commas.
+    # Name under which nodes of the same process link to this one, as memory://name; default None: they cannot. For
+    # tests, and for several nodes in one program: no socket is opened.
+    memory_name: Name | None = None
+
+    # Nodes to link to directly, ws://, wss://, grpc://, grpcs:// or memory://; default none. One live peer is enough,
+    # the rest is learned from it; two or three survive the loss of one. In the environment: separated by commas.
     peers: Annotated[list[PeerUrl], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
 
     # Tasks that this node takes, default none; other nodes find it by them. In the environment: separated by commas.
@@ -169,7 +174,7 @@ class MeshConfig(BaseSettings):
     # nodes × learned_links links, each with its share of all broadcasts; 0 keeps to what `peers` says.
     learned_links: int = Field(default=8, ge=0, le=256)
 
-    # URLs under which other nodes reach this one, ws://, wss://, grpc:// or grpcs://; default none: host and ports, or,
+    # URLs under which other nodes reach this one, of the same schemes; default none: host and ports, or,
     # where it listens on all addresses, the one that a peer has seen. In the environment: separated by commas.
     addresses: Annotated[list[PeerUrl], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
 

@@ -24,6 +24,7 @@ DEFAULTS = {
     "redis_url": "redis://localhost:6379",
     "enable_redis": True,
     "ritual_channel": "spiral_ritual_events",
+    "memory_name": None,
     "peers": [],
     "capabilities": [],
     "learned_links": 8,

@@ -25,6 +25,7 @@ from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.answers import Answers
 from lexmesh.transports.gateway_protocol import protocol_of
 from lexmesh.transports.loop import run_until_signal
+from lexmesh.transports.memory import MemoryListener
 from lexmesh.transports.wall_clock import now_ms, wall_ms
 from lexmesh.transports.websocket import WebSocketServer
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MeshCore"]
 
-GRPC_SHARE = 0.5
-"""Of a stop's time, what gRPC calls and links may take."""
+OTHERS_SHARE = 0.4
+"""Of a stop's time, what each transport but WebSocket may take."""
 
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not listened on
 
@@ -73,6 +74,7 @@ class MeshCore:
         self.config = config or MeshConfig()
         self.node_id = self.config.node_id
         self.gateway = WebSocketServer(config=self.config, policy=policy)
+        self.gateway.listens = self.config.enable_websocket
         self.pipeline = self.gateway.pipeline
         self.registry = MeshRegistry(
             self.node_id,
@@ -98,6 +100,7 @@ class MeshCore:
         )
         self._protocol.nodes = self._members
         self._grpc: GrpcServer | None = None
+        self._memory: MemoryListener | None = None
         self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
         self.gateway.add_links(self._other_endpoints)
 
@@ -115,8 +118,10 @@ class MeshCore:
             return
         await self.gateway.start()
         try:
+            self._start_memory()
             await self._start_grpc()
         except BaseException:
+            await self._stop_memory(0)
             await self.gateway.stop(0)
             raise
         self._started = now_ms()
@@ -136,6 +141,17 @@ class MeshCore:
         await grpc.open()
         self._grpc = grpc
 
+    def _start_memory(self) -> None:
+        if self.config.memory_name is not None:
+            memory = MemoryListener(self.config.memory_name, self.pipeline, self.config)
+            memory.open()
+            self._memory = memory
+
+    async def _stop_memory(self, seconds: float) -> None:
+        if self._memory is not None:
+            memory, self._memory = self._memory, None
+            await memory.close(seconds)
+
     async def stop(self, seconds: float | None = None) -> None:
         """Says goodbye to the other nodes, drains and closes.
 
@@ -153,9 +169,10 @@ class MeshCore:
         self.status = NodeStatus.DISCONNECTED
         await self._members.close()
         begun = asyncio.get_running_loop().time()
+        await self._stop_memory(OTHERS_SHARE * seconds)
         if self._grpc is not None:
             grpc, self._grpc = self._grpc, None
-            await grpc.close(GRPC_SHARE * seconds)
+            await grpc.close(OTHERS_SHARE * seconds)
         await self.gateway.stop(max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
         await self.state.stop()
 
@@ -273,7 +290,7 @@ class MeshCore:
 
     @property
     def port(self) -> int:
-        """The TCP port that WebSocket clients and nodes connect to."""
+        """The TCP port that WebSocket clients and nodes connect to, where `enable_websocket` is set."""
         return self.gateway.port
 
     @property
@@ -290,7 +307,7 @@ class MeshCore:
         """Links to one more node, now and whenever that link breaks, until this node stops.
 
         Args:
-            url: ws://, wss://, grpc:// or grpcs://.
+            url: ws://, wss://, grpc://, grpcs:// or memory://.
         """
         self._members.dial(url)
 
@@ -304,13 +321,14 @@ class MeshCore:
     def _addresses(self) -> list[str]:
         if self.config.addresses:
             return list(self.config.addresses)
-        return [] if self.config.host in WILDCARDS else self._addresses_at(self.config.host)
+        memory = [] if self._memory is None else [self._memory.url]
+        return memory if self.config.host in WILDCARDS else [*memory, *self._addresses_at(self.config.host)]
 
     def _addresses_at(self, host: str) -> list[str]:
         host = f"[{host}]" if ":" in host else host
         grpc = "grpcs" if self.config.grpc_tls_certificate else "grpc"
         also = [] if self.grpc_port is None else [f"{grpc}://{host}:{self.grpc_port}"]
-        return [f"ws://{host}:{self.port}", *also]
+        return [f"ws://{host}:{self.port}", *also] if self.config.enable_websocket else also
 
     def _seen_at(self, host: str) -> None:
         """A peer sees this node at an address: where it listens on all of them, this one reaches it."""
@@ -320,7 +338,8 @@ class MeshCore:
 
     def _other_endpoints(self) -> list[Endpoint]:
         served = self._grpc.endpoints() if self._grpc is not None else []
-        return [*served, *self._members.endpoints]
+        in_memory = self._memory.endpoints if self._memory is not None else []
+        return [*served, *in_memory, *self._members.endpoints]
 
     def _tell_tick(self, tick: int) -> None:
         """Publishes `bio_sync`, unless nobody would hear it."""

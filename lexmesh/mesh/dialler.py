@@ -16,6 +16,8 @@ from lexmesh.mesh.node_links import NodeLinks
 from lexmesh.transports.backoff import Backoff
 from lexmesh.transports.connector import FINAL_CODES, Connector
 from lexmesh.transports.handshake import SUBPROTOCOL_PROTO
+from lexmesh.transports.memory import MemoryConnector
+from lexmesh.transports.memory_network import SCHEME
 from lexmesh.transports.peer import Peer, PeerOwner
 from lexmesh.transports.session import Session
 from lexmesh.transports.turn import TurnFlusher
@@ -43,7 +45,7 @@ class PeerDialler:
     Args:
         gateway: the node's.
         links: the node's.
-        urls: of the other node, tried in turn; ws://, wss://, grpc:// or grpcs://.
+        urls: of the other node, tried in turn; ws://, wss://, grpc://, grpcs:// or memory://.
         node: its name, empty while it is not known.
 
     Attributes:
@@ -124,9 +126,11 @@ class PeerDialler:
 
     def _connector_to(self, url: str) -> Connector[Any]:
         if url.lower().startswith(("grpc://", "grpcs://")):
-            from lexmesh.transports.link_connector import LinkConnector  # noqa: PLC0415 - grpc loads where it is wanted
+            from lexmesh.transports.grpc_link_connector import GrpcLinkConnector  # noqa: PLC0415 - grpc loads where it is wanted
 
-            return LinkConnector(self, url, False)
+            return GrpcLinkConnector(self, url, False)
+        if url.startswith(SCHEME):
+            return MemoryConnector(self, url, False)
         return WebSocketConnector(self, url, SUBPROTOCOL_PROTO, False)
 
     def _note(self, fault: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lexmesh._pipeline import Core
 from lexmesh.mesh.registry.entropy import entropy_level
+from lexmesh.transports.wall_clock import cpu_seconds
 
 __all__ = ["LoadMeter"]
 
@@ -29,7 +30,7 @@ class LoadMeter:
 
     def begin(self) -> None:
         """The next reading is of the time from now on."""
-        self._cpu = time.thread_time()
+        self._cpu = cpu_seconds()
         self._wall = time.monotonic()
 
     def read(self) -> dict[str, Any]:

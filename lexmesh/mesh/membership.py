@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from lexmesh.mesh.node_links import RETIRED, NodeLinks
 from lexmesh.mesh.probe import ANSWER, PROBE, Probes
 from lexmesh.mesh.shared_state import SharedState
 from lexmesh.mesh.synchronizer import StateSynchronizer
+from lexmesh.transports.chance import chance
 from lexmesh.transports.gateway_protocol import ERROR
 from lexmesh.transports.peer import Peer
 from lexmesh.transports.wall_clock import now_ms
@@ -211,6 +211,6 @@ class Membership:
         """Compares with one linked node, drawn at random, what both know."""
         links = list(self.links)
         if links:
-            link = random.choice(links)  # noqa: S311 - no secret
+            link = chance().choice(links)
             self.directory.compare(link)
             self.shared.compare(link)

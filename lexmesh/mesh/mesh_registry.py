@@ -11,6 +11,7 @@ from lexmesh.mesh.registry.node import Node, NodeEntry, NodeStatus, check_capabi
 from lexmesh.mesh.registry.suspicion import MOST_PHI, SUSPECT_PHI
 from lexmesh.mesh.registry.table import NodeTable, Notice
 from lexmesh.node_names import check_node_id
+from lexmesh.transports.chance import chance
 from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["MeshRegistry"]
@@ -29,7 +30,7 @@ class MeshRegistry:
         addresses: URLs under which others can link to it.
         heartbeat_interval: seconds between heartbeats.
         now: reads the time in milliseconds since 1970-01-01 UTC.
-        pick: where chance comes from.
+        pick: where chance comes from; the running context's when None.
 
     Attributes:
         table: entries, heartbeats and statuses; what a mesh exchanges with others.
@@ -51,7 +52,7 @@ class MeshRegistry:
         self.node_id = check_node_id(node_id)
         self._now = now
         own = NodeEntry(node_id, now(), 0, _capabilities(capabilities), tuple(addresses))
-        self.table = NodeTable(own, heartbeat_interval * 1000, now(), pick or random.Random())  # noqa: S311 - no secret
+        self.table = NodeTable(own, heartbeat_interval * 1000, now(), pick or chance())
 
     # -- registering ------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from lexmesh.mesh.registry.node import Node, NodeStatus
 
 __all__ = ["neighbours"]
 
-SCHEMES = ("ws://", "wss://", "grpc://", "grpcs://")
+SCHEMES = ("ws://", "wss://", "grpc://", "grpcs://", "memory://")
 
 
 def neighbours(own: str, nodes: Iterable[Node], most: int) -> Mapping[str, tuple[str, ...]]:

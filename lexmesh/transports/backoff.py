@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
+
+from lexmesh.transports.chance import chance
 
 FIRST_SECONDS = 0.1
 CAP_SECONDS = 10.0
@@ -15,18 +16,18 @@ class Backoff:
     Args:
         first: upper bound of the first delay, seconds.
         cap: upper bound of any delay, seconds.
-        uniform: draws from [0, bound]; replaced where the draw must be known.
+        uniform: draws from [0, bound]; the running context's chance when None.
     """
 
     def __init__(
         self,
         first: float = FIRST_SECONDS,
         cap: float = CAP_SECONDS,
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Callable[[float, float], float] | None = None,
     ) -> None:
         self._first = first
         self._cap = cap
-        self._uniform = uniform
+        self._uniform = uniform or chance().uniform
         self.attempts = 0
 
     def next_delay(self) -> float:

@@ -12,7 +12,7 @@ from lexmesh.config import MeshConfig
 from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports import gateway_protocol as protocol
 from lexmesh.transports.grpc_channel import GrpcTls
-from lexmesh.transports.link_connector import LinkConnector
+from lexmesh.transports.grpc_link_connector import GrpcLinkConnector
 from lexmesh.transports.link_session import LinkSession
 from lexmesh.transports.turn import TurnFlusher
 from lexmesh.transports.wall_clock import now_ms
@@ -55,7 +55,7 @@ class GrpcLink:
             check_pattern(subject)
         self._protocol = protocol.protocol_of(pipeline)
         self._on_state = on_state or (lambda _state, _detail: None)
-        self._connector = LinkConnector(self, url, True, tls)
+        self._connector = GrpcLinkConnector(self, url, True, tls)
 
     async def connect(self, timeout: float = 10.0) -> None:
         """Dials the peer; from then on a broken stream is replaced.

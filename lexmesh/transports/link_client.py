@@ -9,7 +9,7 @@ from lexmesh.errors import DeniedError
 from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.gateway_client import GatewayClient
 from lexmesh.transports.grpc_channel import GrpcTls
-from lexmesh.transports.link_connector import LinkConnector
+from lexmesh.transports.grpc_link_connector import GrpcLinkConnector
 
 
 class LinkClient(GatewayClient):
@@ -46,7 +46,7 @@ class LinkClient(GatewayClient):
         self.url = url
         super().__init__(
             node_id,
-            lambda client: LinkConnector(client, url, reconnect, tls),
+            lambda client: GrpcLinkConnector(client, url, reconnect, tls),
             proto=True,
             on_state=on_state,
             on_refused=on_refused,

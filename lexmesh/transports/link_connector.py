@@ -1,21 +1,35 @@
-"""Makes the streams of a link that this side dials, one after the other."""
+"""Makes the streams of a link that this side dials, one after the other, whatever carries them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-from collections.abc import Mapping
+from abc import abstractmethod
+from typing import Protocol
 
-from lexmesh.transports.connector import FINAL_CODES, Connector, Dialler
-from lexmesh.transports.grpc_channel import GrpcAddress, GrpcTls, check_tls, open_aio_channel
-from lexmesh.transports.grpc_core import grpc
-from lexmesh.transports.grpc_failure import not_in_time, quoted, refused
-from lexmesh.transports.grpc_methods import LINK
+from lexmesh.transports.connector import FINAL_CODES, Connector
 from lexmesh.transports.link_session import LinkSession
-from lexmesh.transports.link_status import RESUMED_KEY, TOKEN_KEY, close_code_of
 
-Call = grpc.aio.StreamStreamCall[bytes, bytes]
+__all__ = ["DialledStream", "LinkConnector"]
+
+
+class DialledStream(Protocol):
+    """A stream of Batches that an acceptor has answered.
+
+    Attributes:
+        resumed: whether the acceptor remembers the link.
+    """
+
+    resumed: bool
+
+    async def carry(self, session: LinkSession) -> None:
+        """Carries a link until the stream ends; that it broke is no error."""
+
+    async def why(self) -> tuple[int, str]:
+        """The close code and the reason that it has ended with."""
+
+    async def close(self) -> None:
+        """Ends it, whatever is still under way."""
 
 
 class LinkConnector(Connector[LinkSession]):
@@ -23,63 +37,37 @@ class LinkConnector(Connector[LinkSession]):
 
     Args:
         client, url, reconnect: as for Connector.
-        tls: for grpcs.
     """
 
-    def __init__(self, client: Dialler, url: str, reconnect: bool, tls: GrpcTls | None = None) -> None:
-        super().__init__(client, url, reconnect)
-        check_tls(tls)
-        self._tls = tls
-        self._token = ""
-        self._carrying: asyncio.Task[None] | None = None
+    _token = ""
+    _carrying: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def _open(self, token: str, timeout: float) -> DialledStream:
+        """Makes a stream for the link of a secret name; raises ConnectError or HandshakeError."""
 
     async def _attempt(self, timeout: float) -> LinkSession:
-        address = GrpcAddress.of_url(self._url, self._tls)
         session = self.session
         if session is None or session.closing:
             session = LinkSession(self._client, epoch=self._next_epoch(), dials=True)
             self._token = secrets.token_hex(16)
-        channel = open_aio_channel(address, self._client.config)
-        try:
-            call, session.resumed = await self._answered(channel, address.url, timeout)
-        except BaseException:
-            await channel.close()
-            raise
+        stream = await self._open(self._token, timeout)
+        session.resumed = stream.resumed
         self.session = session
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._carrying = asyncio.ensure_future(self._carry(session, channel, call, address.target, begun))
+        self._carrying = asyncio.ensure_future(self._carry(session, stream, begun))
         await begun
         return session
 
-    async def _answered(self, channel: grpc.aio.Channel, url: str, timeout: float) -> tuple[Call, bool]:
-        """A call that the gateway has answered, and whether it remembers the link."""
-        link: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(LINK)
-        call = link(metadata=((TOKEN_KEY, self._token),), wait_for_ready=False)
-        try:
-            async with asyncio.timeout(timeout):
-                told: Mapping[str, str | bytes] = dict(await call.initial_metadata())
-                if RESUMED_KEY in told:  # a call that has failed has metadata too, empty ones
-                    return call, told[RESUMED_KEY] == "1"
-                raise refused(url, await call.code(), await call.details() or "")
-        except TimeoutError:
-            call.cancel()
-            raise not_in_time(url) from None
-        except grpc.aio.AioRpcError as error:
-            raise refused(url, error.code(), error.details() or "") from None
-
-    async def _carry(
-        self, session: LinkSession, channel: grpc.aio.Channel, call: Call, address: str, begun: asyncio.Future[None]
-    ) -> None:
-        """Carries the session over one call, and sees to what follows."""
+    async def _carry(self, session: LinkSession, stream: DialledStream, begun: asyncio.Future[None]) -> None:
+        """Carries the session over one stream, and sees to what follows."""
         asyncio.get_running_loop().call_soon(begun.set_result, None)
         try:
-            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the call itself knows more
-                await session.carry(call.read, call.write, address, call.done_writing)
+            await stream.carry(session)
             if not session.closing:
-                session.close_code, session.close_reason = await _why(call)
+                session.close_code, session.close_reason = await stream.why()
         finally:
-            call.cancel()
-            await channel.close()
+            await stream.close()
         self._ended(session)
 
     def _ended(self, session: LinkSession) -> None:
@@ -92,13 +80,3 @@ class LinkConnector(Connector[LinkSession]):
 
     def _failed(self) -> None:
         """An attempt came to nothing: the link goes on waiting."""
-
-
-async def _why(call: Call) -> tuple[int, str]:
-    """The close code and reason that a call has ended with."""
-    if not call.done():
-        return 1006, "connection lost"
-    code, told = await call.code(), dict(await call.trailing_metadata() or ())
-    if code is grpc.StatusCode.OK:
-        return 1000, "the gateway has ended the link"
-    return close_code_of(code, told), quoted(await call.details() or "")

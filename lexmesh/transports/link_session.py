@@ -52,7 +52,7 @@ class LinkSession(Peer):
         "link",
     )
 
-    log = logging.getLogger("lexmesh.grpc")
+    log = logging.getLogger("lexmesh.link")
 
     def __init__(self, owner: PeerOwner, *, epoch: int, dials: bool) -> None:
         super().__init__(owner, epoch)

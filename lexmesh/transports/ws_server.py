@@ -7,7 +7,6 @@ import errno
 import inspect
 import logging
 import threading
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Self
@@ -60,6 +59,9 @@ class WebSocketServer:
         config: limits and overflow policy; from the environment when None.
         policy: the consent policy; the configured file, which can be reloaded, or the default policy when None.
 
+    Attributes:
+        listens: whether `start` is to listen; without, it carries what other transports and outgoing links bring.
+
     Raises:
         ValueError: if the name is none, see `node_names`.
         PolicyError: if the configured policy cannot be loaded.
@@ -104,7 +106,9 @@ class WebSocketServer:
         self._other_links: Callable[[], list[Endpoint]] = list
         self._handshakes = 0
         self._stopping = False
+        self.listens = True
         self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self._runner = HandlerRunner(self.config.handler_concurrency)
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -124,12 +128,13 @@ class WebSocketServer:
         self.pipeline.run_coroutines_with(self._runner.spawn, self._runner.defer)
         await start_audit(self._audit_file, self.config)
         try:
-            self._server = await self._listen()
+            if self.listens:
+                self._server = await self._listen()
+                self.port = self._server.sockets[0].getsockname()[1]
         except BaseException:
             if self._audit_file is not None:
                 await self._audit_file.stop(0)
             raise
-        self.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = loop.create_task(sweep(self.core, self._sessions, self.config.frame_timeout))
 
     async def _listen(self) -> asyncio.Server:
@@ -162,22 +167,25 @@ class WebSocketServer:
             seconds: how long it may take; the configured drain time when None. Handlers and slow clients have three
                 quarters of it; then what is left of them is dropped and counted.
         """
-        if self._server is None:
+        if self._sweeper is None:
             return
+        sweeper, self._sweeper = self._sweeper, None
         server, self._server = self._server, None
         self._stopping = True
-        server.close()
-        self._sweeper.cancel()
+        if server is not None:
+            server.close()
+        sweeper.cancel()
         seconds = self.config.drain_seconds if seconds is None else seconds
         patience = DRAIN_SHARE * seconds
-        deadline = time.monotonic() + patience
+        now = asyncio.get_running_loop().time
+        deadline = now() + patience
         sessions = list(self._sessions)
         for session in sessions:
             session.link.stop_reading()
             session.pause()
         await self._runner.finish(patience)
         self.flusher.flush()
-        await asyncio.gather(*(session.drained(max(0.0, deadline - time.monotonic())) for session in sessions))
+        await asyncio.gather(*(session.drained(max(0.0, deadline - now())) for session in sessions))
         for session in sessions:
             session.resume()
             session.close(1001, "going away")
