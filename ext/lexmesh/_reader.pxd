@@ -45,4 +45,5 @@ cdef class Reader(WSListener):
     cdef int _keep(self, const uint8_t* data, Py_ssize_t length) except -1
     cdef Py_ssize_t _missing(self) noexcept
     cdef int _give_back(self, Py_ssize_t size) except -1
+    cdef Py_ssize_t _read_capacity(self) noexcept
     cdef int _shrink(self) except -1

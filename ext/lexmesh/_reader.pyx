@@ -244,6 +244,9 @@ cdef class Reader(WSListener, asyncio.BufferedProtocol):
     @property
     def read_capacity(self):
         """Bytes of memory that this connection is read into and shares with none; 0 where it cannot be reached."""
+        return self._read_capacity()
+
+    cdef Py_ssize_t _read_capacity(self) noexcept:
         return self.unfinished.capacity + (0 if self.handed is None else self.handed.capacity)
 
     def trim(self):
@@ -251,15 +254,20 @@ cdef class Reader(WSListener, asyncio.BufferedProtocol):
 
         To be called now and then, not while a frame is being served, which may point into it. A link that picows still
         reads and that has had no frame since the last call keeps the least.
+
+        Returns:
+            How many bytes.
         """
         cdef bint quiet = self.work == self.trimmed_at
+        cdef Py_ssize_t before = self._read_capacity()
         self.trimmed_at = self.work
         if self.taken:
             self._shrink()
         elif quiet:
             self.rest()
-        elif self.read_capacity > GROWN_BYTES:
+        elif before > GROWN_BYTES:
             self._give_back(GIVEN_BACK_BYTES)
+        return before - self._read_capacity()
 
     def rest(self):
         """Keeps the least memory that can still be read into; for a link that nothing may come from for long."""

@@ -109,6 +109,8 @@ class EventStream:
                     await self._room()
         except MalformedError as error:
             self._status = code_of(message, self._pipeline), str(error)
+        except grpc.aio.BaseError:  # of grpc itself, which has stopped serving before the call was cancelled
+            self._status = grpc.StatusCode.UNAVAILABLE, "going away"
         except Exception as error:  # grpc would end the call as if all were well
             self._status = failed(error)
         finally:

@@ -96,11 +96,14 @@ class Session(Peer):
         self.pause()
         asyncio.get_running_loop().call_later(wait / 1000, self.resume)
 
-    def look_after(self, now: float) -> None:
+    def look_after(self, now: float) -> int:
         """Ends a connection that has kept this side waiting too long, and takes back the memory that it left behind.
 
         Args:
             now: seconds that this side has been reading, on any clock; for frames that are half there.
+
+        Returns:
+            Bytes that its reading has given back.
         """
         if self.outbox.too_old():
             self.outbox.give_up()
@@ -108,8 +111,9 @@ class Session(Peer):
             logger.warning("closing %s: half a frame, and no more of it", self.name or self.remote_address)
             self.close(CLOSE_POLICY, "a frame must be sent at once: half of one has waited too long")
         else:
-            self.link.trim()
             self.outbox.trim()
+            return self.link.trim()
+        return 0
 
     def take_freely(self) -> None:
         """Charges the peer for its messages no more."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Set as AbstractSet
 
 from lexmesh._pipeline import Core
+from lexmesh.transports.freed_memory import WORTH_BYTES, give_back
 from lexmesh.transports.session import Session
 
 SWEEP_SECONDS = 1.0
@@ -38,10 +39,13 @@ async def sweep(core: Core, sessions: AbstractSet[Session], frame_timeout: float
         served += min(now - last, 2 * pause)
         last = now
         core.trim()
+        freed = 0
         for count, session in enumerate(list(sessions), 1):
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)
             try:
-                session.look_after(served)
+                freed += session.look_after(served)
             except Exception:
                 logger.exception("could not look after a connection")
+        if freed >= WORTH_BYTES:
+            give_back()
