@@ -38,6 +38,7 @@ ENV_PREFIX = "LEXMESH_"
 
 # Options whose value is a URL or a list of them, and so may hold a password.
 _URL_OPTIONS = frozenset({"redis_url", "peers", "addresses"})
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 # Options that name a file, relative to the config file that names it.
 _FILE_OPTIONS = ("policy_file", "audit_file", "grpc_tls_certificate", "grpc_tls_key", "grpc_tls_client_ca")
 # Everything before the last @: a password may itself hold any of : / @ unescaped, which is a likely mistake to report.
@@ -80,7 +81,9 @@ def _check_origin(origin: str) -> str:
 
 Name = Annotated[str, AfterValidator(check_name)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
-RedisUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("redis", "rediss", "unix")))]
+RedisUrl = Annotated[
+    str, AfterValidator(lambda url: _check_url(url, ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")))
+]
 PeerUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("ws", "wss", "grpc", "grpcs", "memory")))]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
@@ -149,12 +152,15 @@ class MeshConfig(BaseSettings):
     # Shorter finds vanished clients sooner, and costs each client a packet.
     grpc_keepalive: Seconds = 30.0
 
-    # Where Redis is, default "redis://localhost:6379"; redis://, rediss:// (TLS) or unix://. A password in it is never
-    # shown in a repr or an error.
+    # Where Redis is, default "redis://localhost:6379"; redis://, rediss:// (TLS), unix:///path,
+    # redis+sentinel://host:port,…/service or redis+cluster://host:port,…. A password in it is never shown.
     redis_url: RedisUrl = "redis://localhost:6379"
 
     # Use Redis between nodes, default true; a mesh of directly linked nodes (`peers`) does not need it.
     enable_redis: bool = True
+
+    # Whether a node must not start without Redis, default false: it says so once, and joins when Redis is there.
+    redis_required: bool = False
 
     # Redis channel for ritual events, default "spiral_ritual_events".
     ritual_channel: str = Field(default="spiral_ritual_events", min_length=1, max_length=256)

@@ -30,6 +30,7 @@ from lexmesh.transports.wall_clock import now_ms, wall_ms
 from lexmesh.transports.websocket import WebSocketServer
 
 if TYPE_CHECKING:
+    from lexmesh.mesh.redis_mesh import RedisMesh
     from lexmesh.transports.grpc_server import GrpcServer
 
 __all__ = ["MeshCore"]
@@ -100,6 +101,7 @@ class MeshCore:
         )
         self._protocol.nodes = self._members
         self._grpc: GrpcServer | None = None
+        self._redis: RedisMesh | None = None
         self._memory: MemoryListener | None = None
         self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
         self.gateway.add_links(self._other_endpoints)
@@ -131,6 +133,19 @@ class MeshCore:
         self._members.begin()
         self._members.heartbeats.beat(now_ms())
         self._timers.start()
+        try:
+            await self._start_redis()
+        except BaseException:
+            await self.stop(0)
+            raise
+
+    async def _start_redis(self) -> None:
+        if not (self.config.enable_redis or self.config.redis_required):
+            return
+        from lexmesh.mesh.redis_mesh import RedisMesh  # noqa: PLC0415 - redis takes a while to load
+
+        self._redis = RedisMesh(self.gateway, self._members, self.registry, self.registry.table.own.epoch)
+        await self._redis.start(required=self.config.redis_required)
 
     async def _start_grpc(self) -> None:
         if self.config.grpc_port is None:
@@ -169,6 +184,9 @@ class MeshCore:
         self.status = NodeStatus.DISCONNECTED
         await self._members.close()
         begun = asyncio.get_running_loop().time()
+        if self._redis is not None:
+            redis, self._redis = self._redis, None
+            await redis.stop(OTHERS_SHARE * seconds)
         await self._stop_memory(OTHERS_SHARE * seconds)
         if self._grpc is not None:
             grpc, self._grpc = self._grpc, None
@@ -282,6 +300,7 @@ class MeshCore:
             uptime=(now_ms() - self._started) / 1000 if self._started else 0.0,
             links=self._members.links.names(),
             faults=self._members.faults,
+            redis=None if self._redis is None else self._redis.status(),
         )
 
     def ledger(self) -> dict[str, Any]:
@@ -339,7 +358,8 @@ class MeshCore:
     def _other_endpoints(self) -> list[Endpoint]:
         served = self._grpc.endpoints() if self._grpc is not None else []
         in_memory = self._memory.endpoints if self._memory is not None else []
-        return [*served, *in_memory, *self._members.endpoints]
+        through_redis = self._redis.endpoints if self._redis is not None else []
+        return [*served, *in_memory, *through_redis, *self._members.endpoints]
 
     def _tell_tick(self, tick: int) -> None:
         """Publishes `bio_sync`, unless nobody would hear it."""

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lexmesh.events import RESERVED_PREFIX
+from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.mesh_registry import MeshRegistry
-from lexmesh.mesh.node_link import NodeLink
 from lexmesh.mesh.node_links import NodeLinks
 
 __all__ = ["BEAT", "Heartbeats"]
@@ -49,7 +49,7 @@ class Heartbeats:
         self._latest[own.node_id] = now, data
         self._links.tell(BEAT, data)
 
-    def greet(self, link: NodeLink, now: int) -> None:
+    def greet(self, link: Correspondent, now: int) -> None:
         """Tells a node that has just been linked whose heartbeats are fresh."""
         for name, (heard, data) in list(self._latest.items()):
             if self._table.get(name) is None:
@@ -57,7 +57,13 @@ class Heartbeats:
             elif now - heard <= self._interval:
                 link.send(BEAT, data)
 
-    def receive(self, link: NodeLink, data: Any, now: int) -> bool:
+    def introduce(self, link: Correspondent) -> None:
+        """Tells a node of this one's own latest heartbeat."""
+        latest = self._latest.get(self._table.own.node_id)
+        if latest is not None:
+            link.send(BEAT, latest[1])
+
+    def receive(self, link: Correspondent, data: Any, now: int) -> bool:
         """Takes in a heartbeat, and passes it on if it is new.
 
         Args:

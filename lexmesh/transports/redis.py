@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from redis.exceptions import RedisError
@@ -51,6 +50,10 @@ class RedisOwner(Protocol):
         """It carries no more."""
         ...
 
+    def medium_heard(self, node: str) -> None:
+        """Something of another node has come on it."""
+        ...
+
     def medium_control(self, node: str, event: StreamEvent) -> None:
         """Another node said something reserved on it."""
         ...
@@ -91,7 +94,7 @@ class RedisTransport:
         self._kept: dict[str, int] = {}
         self._writer = RedisWriter()
         self._outlets: dict[str, RedisOutlet] = {}
-        self._inlet = RedisInlet(gateway, node_id, owner.medium_control)
+        self._inlet = RedisInlet(gateway, node_id, owner.medium_heard, owner.medium_control)
         self._changed = asyncio.Event()
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._backoff = Backoff(cap=LONGEST_PAUSE)
@@ -153,6 +156,17 @@ class RedisTransport:
     def node_outlet(self, node: str) -> RedisOutlet:
         """What one node hears; what everyone hears where there are too many."""
         return self._outlet(self.names.node(node))
+
+    def drop_node(self, node: str) -> None:
+        """A node is not on the medium any more: what waits for it is dropped."""
+        outlet = self._outlets.pop(self.names.node(node), None)
+        if outlet is not None:
+            outlet.close()
+            self._router.forget(outlet.outbox)
+
+    def listen_anew(self) -> None:
+        """What is to be listened to may be something else now."""
+        self._changed.set()
 
     def losses(self) -> dict[str, int]:
         """What was lost or refused, over all starts of this node."""
@@ -229,8 +243,8 @@ class RedisTransport:
             self._first.exception()  # whoever did not wait for it is told by the log
         if fault != self.fault:
             logger.warning(
-                "Redis at %s does not answer (%s): the node goes on without it and keeps trying; start it, set redis_url "
-                "to where it is, or enable_redis = false",
+                "Redis at %s does not answer (%s): the node goes on without it and keeps trying; start it, set "
+                "redis_url to where it is, or enable_redis = false",
                 self.address.shown,
                 fault,
             )

@@ -19,8 +19,8 @@ class ChannelNames:
     """The channels of one mesh.
 
     `<mesh>:<ritual_channel>` is what all nodes hear, `<mesh>:node_<id>` what one hears, and
-    `<mesh>:<ritual_channel>:<n>:<subject>` is for a subject, n a letter for its number of tokens: that lets a pattern of
-    Redis, whose `*` spans dots, match what our own matches and nothing else.
+    `<mesh>:<ritual_channel>:<n>:<subject>` is for a subject, n a letter for its number of tokens: with it a pattern of
+    Redis, whose `*` spans dots, matches what our own matches and nothing else.
 
     Args:
         mesh_name: of the mesh; a `:` in it is written as %3A, so that no two meshes share a channel.

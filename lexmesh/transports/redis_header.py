@@ -39,8 +39,8 @@ class Header:
 
 def header_bytes(header: Header) -> bytes:
     """A header as the first element of a Batch."""
-    event = StreamEvent(HEADER, source_node=header.node, timestamp=0, id=f"{header.node}:{header.epoch}:{header.before}")
-    message = event.to_proto()
+    id = f"{header.node}:{header.epoch}:{header.before}"
+    message = StreamEvent(HEADER, source_node=header.node, timestamp=0, id=id).to_proto()
     return bytes((_ELEMENT,)) + _varint(len(message)) + message
 
 

@@ -22,6 +22,7 @@ class RedisInlet(Peer):
     Args:
         owner: the transport.
         node_id: this node, whose own publications come back and are passed over.
+        on_heard: callable(node), told of each publication of another node.
         on_control: callable(node, event), told of reserved messages of other nodes.
 
     Attributes:
@@ -29,12 +30,16 @@ class RedisInlet(Peer):
         refused: publications that no node has made.
     """
 
-    __slots__ = ("_most_bytes", "_node_id", "_on_control", "_speaker", "gaps", "link", "refused")
+    __slots__ = ("_most_bytes", "_node_id", "_on_control", "_on_heard", "_speaker", "gaps", "link", "refused")
 
     log = logger
 
     def __init__(
-        self, owner: PeerOwner, node_id: str, on_control: Callable[[str, StreamEvent], None]
+        self,
+        owner: PeerOwner,
+        node_id: str,
+        on_heard: Callable[[str], None],
+        on_control: Callable[[str, StreamEvent], None],
     ) -> None:
         super().__init__(owner, 0)
         self.outbox = self.link = StreamLink(owner.core, self, "drop_newest", 0, 0)
@@ -45,6 +50,7 @@ class RedisInlet(Peer):
         self.is_open = True
         self._node_id = node_id
         self._speaker = ""
+        self._on_heard = on_heard
         self._on_control = on_control
         self._most_bytes = MOST_HEADER + max(MOST_BATCH_BYTES, owner.config.max_message_size) + 2048
 
@@ -65,6 +71,7 @@ class RedisInlet(Peer):
         header, begin = found
         if header.node == self._node_id:
             return
+        self._on_heard(header.node)
         self._speaker = header.node
         count = self.link.receive(publication[begin:], now_ms())
         self._speaker = ""

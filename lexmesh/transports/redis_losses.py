@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from lexmesh.transports.redis_open import AnyRedis
 
@@ -33,7 +34,7 @@ class RedisLosses:
 
     async def add_kept(self, client: AnyRedis, key: str) -> None:
         """Takes in what an earlier start has kept."""
-        kept = await client.hgetall(key)  # type: ignore[misc]
+        kept = await client.hgetall(key)
         for field in fields(self):
             text = kept.get(field.name.encode(), b"0")
             if text.isdigit() and len(text) < 19:
@@ -41,4 +42,4 @@ class RedisLosses:
 
     async def keep(self, client: AnyRedis, key: str) -> None:
         """Writes them down."""
-        await client.hset(key, mapping=self.data())  # type: ignore[misc]
+        await client.hset(key, mapping=dict[Any, Any](self.data()))

@@ -49,8 +49,9 @@ def open_redis(address: RedisAddress) -> AnyRedis:
     options |= {"db": address.database, "retry": Retry(NoBackoff(), 0)}
     if address.kind == "sentinel":
         wanted = {key: options[key] for key in ("socket_connect_timeout", "socket_timeout")}
-        sentinels = Sentinel(list(address.hosts), sentinel_kwargs=wanted, **options)
-        return sentinels.master_for(address.service)
+        sentinels = Sentinel(list(address.hosts), sentinel_kwargs=wanted, **options)  # type: ignore[no-untyped-call]
+        master: Redis = sentinels.master_for(address.service)
+        return master
     if address.kind == "unix":
         options.pop("socket_keepalive")
         return Redis(unix_socket_path=address.path, **options)

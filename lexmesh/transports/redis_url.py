@@ -96,7 +96,7 @@ def _read(url: str, scheme: str) -> RedisAddress:
     parts = urlsplit(f"x://x/{tail}")
     options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     path = unquote(parts.path[1:])
-    secrets = {"username": unquote(username), "password": unquote(password)}
+    secrets = unquote(username), unquote(password)
     database = _number("database", options.pop("db", ""), 0)
     tls = scheme == "rediss" or options.pop("tls", "false") == "true"
     if options:
@@ -110,20 +110,20 @@ def _read(url: str, scheme: str) -> RedisAddress:
         if not service:
             raise ValueError("it names no service: redis+sentinel://host:port/service")
         database = _number("database", number, database)
-        return RedisAddress("sentinel", hosts, service=service, database=database, tls=tls, **secrets)
+        return RedisAddress("sentinel", hosts, "", service, database, *secrets, tls)
     if scheme == "redis+cluster":
         if path or database:
             raise ValueError("a cluster has no databases")
-        return RedisAddress("cluster", hosts, tls=tls, **secrets)
+        return RedisAddress("cluster", hosts, "", "", 0, *secrets, tls)
     if len(hosts) > 1:
         raise ValueError("it names several hosts, which only redis+sentinel:// and redis+cluster:// do")
-    return RedisAddress("server", hosts, database=_number("database", path, database), tls=tls, **secrets)
+    return RedisAddress("server", hosts, "", "", _number("database", path, database), *secrets, tls)
 
 
-def _unix(path: str, places: str, database: int, secrets: dict[str, str]) -> RedisAddress:
+def _unix(path: str, places: str, database: int, secrets: tuple[str, str]) -> RedisAddress:
     if places or len(path) < 2:
         raise ValueError("a Unix socket has a path and no host: unix:///path/to.sock")
-    return RedisAddress("unix", path=path, database=database, **secrets)
+    return RedisAddress("unix", (), path, "", database, *secrets)
 
 
 def _host(place: str, default: int) -> tuple[str, int]:
