@@ -41,6 +41,7 @@ cdef class Intake:
     cdef object on_deferred             # callable(awaitable, source): the middleware is async
     cdef int cause_depth                # depth for what a sync handler publishes while it runs; -1 outside
     cdef uint64_t undecided
+    cdef uint64_t reached               # messages that came to routing
     cdef readonly Endpoint origin       # what this node publishes itself
     cdef Verdict verdict
     cdef public set awaited             # ids of requests of this node that wait for a reply

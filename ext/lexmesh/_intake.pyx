@@ -331,6 +331,7 @@ cdef class Intake:
         cdef bint handled = False
         if env.depth > self.deepest:
             self.deepest = env.depth
+        self.reached += 1
         start_relay(&self.relay, env)
         env.depth += 1
         if subject.generation == self.router.generation:

@@ -17,6 +17,9 @@ from lexmesh._ledger cimport Drop
 from lexmesh._outbox cimport FLUSH_BYTES, QUIET_BYTES, Outbox
 from lexmesh._span cimport OK, Span, Status, span
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
 MOST_BATCH_BYTES = MOST_BATCH
 
 
@@ -138,12 +141,17 @@ cdef class StreamLink(Outbox):
         cdef Span whole = span(self.leaving.ptr + self.taken, self.ahead)
         cdef Span event
         cdef Py_ssize_t at = 0
+        cdef Py_ssize_t most = self._most_together()
         self.front_count = 0
-        while at < whole.len and next_in_batch(whole, &at, &event) == OK:
+        while at < whole.len and self.front_count < most and next_in_batch(whole, &at, &event) == OK:
             if at > MOST_BATCH and self.front_count:
                 return
             self.front_count += 1
             self.front_size = at
+
+    cdef Py_ssize_t _most_together(self) noexcept nogil:
+        """How many messages one Batch may have."""
+        return PY_SSIZE_T_MAX
 
     def written(self):
         """The stream has taken what `front` gave it."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
 from lexmesh.mesh.correspondent import Correspondent
+from lexmesh.mesh.directory import NODES
+from lexmesh.mesh.heartbeats import BEAT
 from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.mesh_registry import MeshRegistry
 from lexmesh.mesh.node_links import ON_MEDIUM
 from lexmesh.mesh.registry.node import NodeStatus
 from lexmesh.transports.peer import PeerOwner
 from lexmesh.transports.redis import RedisTransport
+from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["RedisMesh"]
+
+GONE = (NodeStatus.DORMANT, NodeStatus.DISCONNECTED)
 
 FIRST_ROUNDS = 2
 """Nodes that are compared with when the medium has come up."""
@@ -39,17 +45,19 @@ class RedisMesh:
         self._present: dict[str, Correspondent] = {}
         self._claims: set[str] = set()  # linked nodes that say that they are on Redis
         self._rounds = 0
+        self._stop_watching: Callable[[], None] = lambda: None
         self.transport = RedisTransport(gateway, self, registry.node_id, epoch)
 
     async def start(self, *, required: bool) -> None:
         """Begins to connect; see RedisTransport.start."""
         self._links.medium = self
-        self._registry.on_change(self._status_changed)
+        self._stop_watching = self._registry.on_change(self._status_changed)
         await self.transport.start(required=required)
 
     async def stop(self, seconds: float) -> None:
         """Publishes what waits, and disconnects."""
         self._links.medium = None
+        self._stop_watching()
         await self.transport.stop(seconds)
 
     @property
@@ -64,6 +72,7 @@ class RedisMesh:
             "up": self.transport.is_up,
             "fault": self.transport.fault,
             "nodes": sorted(self._present),
+            "publications": self.transport.taken,
             **self.transport.losses(),
         }
 
@@ -97,7 +106,7 @@ class RedisMesh:
         """A node is linked no more: what is for it goes through Redis."""
         self._claims.discard(name)
         if name in self._present:
-            self._router.stand_in(self.transport.node_outlet(name).outbox, name)
+            self._stand_in(self.transport.node_outlet(name), name)
 
     def claimed(self, link: Correspondent, data: Any) -> None:
         """A linked node says whether it is on Redis."""
@@ -137,21 +146,36 @@ class RedisMesh:
         """Linked nodes that listen themselves."""
         return frozenset(link.name for link in self._links if link.session.outbox.on_medium)
 
+    def medium_nodes(self) -> frozenset[str]:
+        """The nodes on it."""
+        return frozenset(self._present)
+
     def medium_heard(self, name: str) -> None:
-        """Something of a node has come."""
-        if name not in self._present:
+        """Something has come that says it is of a node."""
+        if name not in self._present and self._is_there(name):
             self._arrive(name)
 
     def medium_control(self, name: str, event: StreamEvent) -> None:
-        """A node has said something reserved."""
-        if (peer := self._present.get(name)) is not None and event.event_type != ON_MEDIUM:
-            self._members.heard(peer, event.event_type, event.data)
+        """A node has said something reserved.
+
+        Who is unknown can only introduce itself: the registry bounds how many may.
+        """
+        peer = self._present.get(name)
+        if peer is None and event.event_type in (NODES, BEAT):
+            peer = Correspondent(self.transport.node_outlet(name), name)
+        if peer is None:
+            return
+        self._members.heard(peer, event.event_type, event.data)
+        self.medium_heard(name)
+
+    def _is_there(self, name: str) -> bool:
+        node = self._registry.table.get(name)
+        return node is not None and node.status not in GONE
 
     def _arrive(self, name: str) -> None:
         outlet = self.transport.node_outlet(name)
         peer = self._present[name] = Correspondent(outlet, name)
-        if outlet is not self.transport.everyone:
-            self._router.stand_in(outlet.outbox, name)
+        self._stand_in(outlet, name)
         self._mark(name)
         self._members.directory.introduce(peer)
         self._members.heartbeats.introduce(peer)
@@ -160,10 +184,15 @@ class RedisMesh:
             self._members.directory.compare(peer)
             self._members.shared.compare(peer)
 
+    def _stand_in(self, outlet: RedisOutlet, name: str) -> None:
+        """Lets what is for a node go to its own channel, while no link brings it there."""
+        if outlet is not self.transport.outlets.everyone:
+            self._router.stand_in(outlet.outbox, name)
+
     def _leave(self, name: str) -> None:
-        self.transport.drop_node(name)
+        self.transport.outlets.drop_node(name)
         self._mark(name)
 
     def _status_changed(self, name: str, status: NodeStatus, _before: NodeStatus | None) -> None:
-        if status in (NodeStatus.DORMANT, NodeStatus.DISCONNECTED) and self._present.pop(name, None) is not None:
+        if status in GONE and self._present.pop(name, None) is not None:
             self._leave(name)

@@ -7,18 +7,18 @@ import contextlib
 import logging
 from typing import Any, Protocol
 
-from redis.exceptions import RedisError
-
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
 from lexmesh.errors import ConnectError
 from lexmesh.transports.backoff import Backoff
 from lexmesh.transports.peer import PeerOwner
 from lexmesh.transports.redis_channels import ChannelNames
+from lexmesh.transports.redis_faults import GONE, explained
 from lexmesh.transports.redis_inlet import RedisInlet
-from lexmesh.transports.redis_losses import RedisLosses
+from lexmesh.transports.redis_losses import KeptLosses
 from lexmesh.transports.redis_open import AnyRedis, open_redis
 from lexmesh.transports.redis_outlet import RedisOutlet
+from lexmesh.transports.redis_outlets import RedisOutlets
 from lexmesh.transports.redis_reader import RedisReader
 from lexmesh.transports.redis_url import RedisAddress
 from lexmesh.transports.redis_writer import RedisWriter
@@ -28,15 +28,13 @@ __all__ = ["RedisOwner", "RedisTransport"]
 LONGEST_PAUSE = 2.0
 """Seconds between two attempts at most: a server that is back is used within five."""
 
-MOST_OUTLETS = 1_024
-"""Channels that one node publishes on under their own names; further subjects and nodes share what everyone hears."""
-
 KEEP_SECONDS = 5.0
-"""How often counters are written down, where they have changed."""
+"""How often counters are written down, and channels looked through that nothing is said on."""
+
+LOOK_SECONDS = 0.25
+"""How often it is looked what waits for a server that is gone."""
 
 logger = logging.getLogger("lexmesh.redis")
-
-GONE = (RedisError, OSError, TimeoutError)
 
 
 class RedisOwner(Protocol):
@@ -51,7 +49,7 @@ class RedisOwner(Protocol):
         ...
 
     def medium_heard(self, node: str) -> None:
-        """Something of another node has come on it."""
+        """Something that says it is of another node has come on it."""
         ...
 
     def medium_control(self, node: str, event: StreamEvent) -> None:
@@ -60,6 +58,10 @@ class RedisOwner(Protocol):
 
     def medium_ignores(self) -> frozenset[str]:
         """Names of linked nodes for which nothing has to be listened to, since they do it themselves."""
+        ...
+
+    def medium_nodes(self) -> frozenset[str]:
+        """Names of the nodes on it."""
         ...
 
 
@@ -85,21 +87,19 @@ class RedisTransport:
         self.names = ChannelNames(config.mesh_name, config.ritual_channel)
         self.is_up = False
         self.fault = ""
-        self._gateway = gateway
+        self._config = config
         self._router = gateway.core.router
         self._owner = owner
         self._node_id = node_id
-        self._epoch = epoch
-        self._losses = RedisLosses()
-        self._kept: dict[str, int] = {}
+        self._kept = KeptLosses(f"{self.names.node(node_id)}:losses")
         self._writer = RedisWriter()
-        self._outlets: dict[str, RedisOutlet] = {}
-        self._inlet = RedisInlet(gateway, node_id, owner.medium_heard, owner.medium_control)
+        self.outlets = RedisOutlets(gateway, self.names, node_id, epoch, self._writer)
+        self._inlet = RedisInlet(gateway, node_id, self.outlets.has_said, owner.medium_heard, owner.medium_control)
         self._changed = asyncio.Event()
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._backoff = Backoff(cap=LONGEST_PAUSE)
-        self.everyone = self._outlet(self.names.everyone)
-        self._task: asyncio.Task[None] | None = None
+        self._client: AnyRedis | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -112,11 +112,10 @@ class RedisTransport:
         Raises:
             ConnectError: if that failed, and it was required.
         """
-        self._router.channel_of = self._channel_of
         self._router.on_change = self._changed.set
-        self._router.attach(self.everyone.outbox)
-        self._router.refresh()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self.outlets.begin()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._run()), loop.create_task(self._give_up_in_time())]
         if required:
             try:
                 await asyncio.shield(self._first)
@@ -126,19 +125,19 @@ class RedisTransport:
 
     async def stop(self, seconds: float) -> None:
         """Publishes what waits, for so many seconds at most, and disconnects."""
-        if self.is_up:
-            for outlet in self._outlets.values():
-                outlet.outbox.flush()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._writer.drained(), seconds)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        self._router.channel_of = self._router.on_change = None
-        for outlet in self._outlets.values():
-            outlet.close()
-            self._router.forget(outlet.outbox)
-        self._router.refresh()
+        if self.is_up and self._client is not None:
+            self.outlets.flush()
+            with contextlib.suppress(TimeoutError, *GONE):
+                async with asyncio.timeout(seconds):
+                    await self._writer.drained()
+                    await self._keep_counters(self._client)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self.is_up = False
+        self._router.on_change = None
+        self.outlets.end()
         self._inlet.close()
 
     # -- what the node uses -----------------------------------------------------------------------------------------
@@ -146,23 +145,21 @@ class RedisTransport:
     @property
     def endpoints(self) -> list[Endpoint]:
         """What the ledger asks for messages in flight."""
-        return [self._inlet.outbox, *(outlet.outbox for outlet in self._outlets.values())]
+        return [self._inlet.outbox, *self.outlets.endpoints]
+
+    @property
+    def taken(self) -> int:
+        """Publications of other nodes that have come since the start."""
+        return self._inlet.taken
 
     def send(self, kind: str, data: Any, node: str = "") -> None:
         """Says something reserved to everyone, or to one node."""
-        outlet = self.node_outlet(node) if node else self.everyone
+        outlet = self.outlets.of_node(node) if node else self.outlets.everyone
         outlet.send(kind, data)
 
     def node_outlet(self, node: str) -> RedisOutlet:
         """What one node hears; what everyone hears where there are too many."""
-        return self._outlet(self.names.node(node))
-
-    def drop_node(self, node: str) -> None:
-        """A node is not on the medium any more: what waits for it is dropped."""
-        outlet = self._outlets.pop(self.names.node(node), None)
-        if outlet is not None:
-            outlet.close()
-            self._router.forget(outlet.outbox)
+        return self.outlets.of_node(node)
 
     def listen_anew(self) -> None:
         """What is to be listened to may be something else now."""
@@ -170,49 +167,46 @@ class RedisTransport:
 
     def losses(self) -> dict[str, int]:
         """What was lost or refused, over all starts of this node."""
-        return self._losses.data()
-
-    def _outlet(self, channel: str) -> RedisOutlet:
-        outlet = self._outlets.get(channel)
-        if outlet is None:
-            if len(self._outlets) >= MOST_OUTLETS:
-                return self.everyone
-            outlet = RedisOutlet(self._gateway, channel, self._node_id, self._epoch, self._writer.add)
-            self._outlets[channel] = outlet
-        return outlet
-
-    def _channel_of(self, subject: str) -> Endpoint:
-        return self._outlet(self.names.subject(subject)).outbox
+        losses, inlet = self._kept.losses, self._inlet
+        losses.lost, inlet.gaps.lost = losses.lost + inlet.gaps.lost, 0
+        losses.refused, inlet.refused = losses.refused + inlet.refused, 0
+        losses.unpublished, self._writer.denied = losses.unpublished + self._writer.denied, 0
+        return losses.data()
 
     # -- connecting -------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         while True:
-            client = open_redis(self.address)
             try:
-                await self._use(client)
-            except* GONE as group:
-                self._down(_why(group))
-            finally:
-                await _closed(client)
+                await self._use()
+            except* Exception as group:  # whatever it is, the node goes on, and so does this
+                self._down(explained(group))
             await asyncio.sleep(self._backoff.next_delay())
 
-    async def _use(self, client: AnyRedis) -> None:
+    async def _use(self) -> None:
         """Connects, and carries until the connection breaks."""
-        reader = RedisReader(client.pubsub(), self._inlet.receive)
+        client = self._client = open_redis(self.address)
         try:
-            self._changed.clear()
-            await reader.listen_to(*self._wanted())
-            if not self._kept:
-                await self._losses.add_kept(client, self._counters_key)
-            self._up()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(reader.read())
-                tasks.create_task(self._writer.write(client))
-                tasks.create_task(self._follow(reader))
-                tasks.create_task(self._keep_counters(client))
+            reader = RedisReader(client.pubsub(), self._inlet.receive)
+            try:
+                await self._carry(client, reader)
+            finally:
+                await reader.close()
         finally:
-            await reader.close()
+            self._client = None
+            with contextlib.suppress(*GONE):
+                await client.aclose()
+
+    async def _carry(self, client: AnyRedis, reader: RedisReader) -> None:
+        self._changed.clear()
+        await reader.listen_to(*self._wanted())
+        await self._kept.load(client)
+        self._up()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(reader.read())
+            tasks.create_task(self._writer.write(client))
+            tasks.create_task(self._follow(reader))
+            tasks.create_task(self._tend(client))
 
     def _wanted(self) -> tuple[set[str], set[str]]:
         channels, patterns = self.names.wanted(self._router.interest(self._owner.medium_ignores()))
@@ -223,17 +217,22 @@ class RedisTransport:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await reader.listen_to(*self._wanted())
+            wanted = self._wanted()
+            self._inlet.gaps.keep(reader.still_hears(*wanted))
+            await reader.listen_to(*wanted)
 
     def _up(self) -> None:
         if self._first.done():
-            self._losses.reconnects += 1
+            self._kept.losses.reconnects += not self._first.exception()
             logger.info("Redis at %s answers again", self.address.shown)
         else:
-            self._first.set_result(None)
             logger.info("joined through Redis at %s", self.address.shown)
+        if not self._first.done() or self._first.exception():
+            self._first = asyncio.get_running_loop().create_future()
+            self._first.set_result(None)
         self.is_up, self.fault = True, ""
         self._backoff.reset()
+        self.outlets.begin()
         self._owner.medium_up()
 
     def _down(self, fault: str) -> None:
@@ -241,42 +240,39 @@ class RedisTransport:
         if not self._first.done():
             self._first.set_exception(ConnectError(self.address.shown, fault))
             self._first.exception()  # whoever did not wait for it is told by the log
-        if fault != self.fault:
+        if not self.fault:
             logger.warning(
-                "Redis at %s does not answer (%s): the node goes on without it and keeps trying; start it, set "
-                "redis_url to where it is, or enable_redis = false",
+                "no Redis at %s: %s. The node goes on without it and keeps trying; start it, set redis_url to where it "
+                "is, or enable_redis = false",
                 self.address.shown,
                 fault,
             )
+        elif fault != self.fault:
+            logger.info("still no Redis at %s: %s", self.address.shown, fault)
         self.fault = fault
         if was_up:
             self._owner.medium_down()
 
+    async def _give_up_in_time(self) -> None:
+        """Keeps nothing more for a server that has been gone for long, as for any link that does not come back."""
+        loop = asyncio.get_running_loop()
+        seen = loop.time()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.is_up:
+                seen = loop.time()
+            is_late = loop.time() - seen > self._config.overflow_seconds
+            if self.outlets.carry and (is_late or self.outlets.is_overfull) and not self.is_up:
+                self.outlets.end()
+
     # -- counting ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _counters_key(self) -> str:
-        return f"{self.names.node(self._node_id)}:losses"
-
-    async def _keep_counters(self, client: AnyRedis) -> None:
+    async def _tend(self, client: AnyRedis) -> None:
         while True:
-            self._losses.lost, self._inlet.gaps.lost = self._losses.lost + self._inlet.gaps.lost, 0
-            self._losses.refused, self._inlet.refused = self._losses.refused + self._inlet.refused, 0
-            if self._losses.data() != self._kept:
-                await self._losses.keep(client, self._counters_key)
-                self._kept = self._losses.data()
+            await self._keep_counters(client)
+            self.outlets.let_go(self._owner.medium_nodes())
             await asyncio.sleep(KEEP_SECONDS)
 
-
-def _why(group: BaseExceptionGroup[BaseException]) -> str:
-    """The first of several faults in one line; redis-py's own texts hold no password."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    text = str(error).strip().partition("\n")[0] or type(error).__name__
-    return text[:200].rstrip(".")
-
-
-async def _closed(client: AnyRedis) -> None:
-    with contextlib.suppress(*GONE):
-        await client.aclose()
+    async def _keep_counters(self, client: AnyRedis) -> None:
+        self.losses()
+        await self._kept.keep(client)

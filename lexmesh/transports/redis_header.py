@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lexmesh._codec import StreamEvent
 from lexmesh.errors import LexmeshError
 from lexmesh.events import RESERVED_PREFIX
+from lexmesh.node_names import check_name
 
-__all__ = ["HEADER", "Gaps", "Header", "header_bytes", "split"]
+__all__ = ["HEADER", "MOST_HEADER", "Gaps", "Header", "header_bytes", "split"]
 
 HEADER = RESERVED_PREFIX + "redis"
 
@@ -18,6 +20,12 @@ MOST_HEADER = 512
 
 MOST_STREAMS = 16_384
 """Pairs of channel and node whose numbers are remembered."""
+
+MOST_AHEAD = 60_000
+"""Milliseconds by which another node's clock may be ahead of this one's."""
+
+MOST_BEFORE = 1 << 48
+"""Messages that one start of a node can have published: at a million a second, those of nine years."""
 
 _ELEMENT = 0x0A  # field 1 of Batch, length-delimited (Protocol Buffers, "Encoding")
 
@@ -44,11 +52,15 @@ def header_bytes(header: Header) -> bytes:
     return bytes((_ELEMENT,)) + _varint(len(message)) + message
 
 
-def split(publication: bytes) -> tuple[Header, int] | None:
+def split(publication: bytes, now: int) -> tuple[Header, int] | None:
     """Reads the header of a publication.
 
+    Args:
+        publication: as it came.
+        now: milliseconds since 1970-01-01 UTC.
+
     Returns:
-        The header, and where the messages begin; None if it has none.
+        The header, and where the messages begin; None if it has none, or one that no node writes.
     """
     if len(publication) < 3 or publication[0] != _ELEMENT:
         return None
@@ -60,11 +72,12 @@ def split(publication: bytes) -> tuple[Header, int] | None:
     try:
         event = StreamEvent.from_proto(publication[at : at + size])
         node, epoch, before = event.id.rsplit(":", 2)
+        header = Header(check_name(node), int(epoch), int(before))
     except (LexmeshError, ValueError):
         return None
-    if event.event_type != HEADER or not node:
+    if event.event_type != HEADER or header.epoch > now + MOST_AHEAD or header.before > MOST_BEFORE:
         return None
-    return Header(node, int(epoch), int(before)), at + size
+    return header, at + size
 
 
 def _varint(number: int) -> bytes:
@@ -74,6 +87,8 @@ def _varint(number: int) -> bytes:
 class Gaps:
     """What was published and has not come, found by the numbers in headers.
 
+    A publication's own numbers are believed, whatever came before: a forged one spoils the count once.
+
     Attributes:
         lost: messages.
     """
@@ -81,6 +96,9 @@ class Gaps:
     def __init__(self) -> None:
         self._expected: OrderedDict[tuple[bytes, str], tuple[int, int]] = OrderedDict()
         self.lost = 0
+
+    def __len__(self) -> int:
+        return len(self._expected)
 
     def came(self, channel: bytes, header: Header, messages: int) -> int:
         """A publication has come.
@@ -96,15 +114,13 @@ class Gaps:
         key = (channel, header.node)
         epoch, expected = self._expected.pop(key, (0, 0))
         missing = max(0, header.before - expected) if epoch == header.epoch else 0
-        if header.epoch >= epoch:
-            epoch, expected = header.epoch, max(header.before + messages, expected if epoch == header.epoch else 0)
-        self._expected[key] = epoch, expected
+        self._expected[key] = header.epoch, header.before + messages
         if len(self._expected) > MOST_STREAMS:
             self._expected.popitem(last=False)
         self.lost += missing
         return missing
 
-    def forget(self, channel: bytes) -> None:
-        """What comes on a channel next follows nothing: it was not listened to."""
-        for key in [key for key in self._expected if key[0] == channel]:
+    def keep(self, is_heard: Callable[[bytes], bool]) -> None:
+        """Forgets channels that are not listened to any more: what comes there later follows nothing."""
+        for key in [key for key in self._expected if not is_heard(key[0])]:
             del self._expected[key]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lexmesh._codec import StreamEvent
 from lexmesh._stream_link import MOST_BATCH_BYTES, StreamLink
 from lexmesh.transports.peer import Peer, PeerOwner
-from lexmesh.transports.redis_header import MOST_HEADER, Gaps, split
+from lexmesh.transports.redis_header import MOST_HEADER, Gaps, Header, split
 from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["RedisInlet"]
@@ -22,15 +22,29 @@ class RedisInlet(Peer):
     Args:
         owner: the transport.
         node_id: this node, whose own publications come back and are passed over.
+        is_own: callable(channel, header), whether this node can have published that.
         on_heard: callable(node), told of each publication of another node.
         on_control: callable(node, event), told of reserved messages of other nodes.
 
     Attributes:
         gaps: what was published and has not come.
+        taken: publications of other nodes.
         refused: publications that no node has made.
     """
 
-    __slots__ = ("_most_bytes", "_node_id", "_on_control", "_on_heard", "_speaker", "gaps", "link", "refused")
+    __slots__ = (
+        "_is_own",
+        "_last",
+        "_most_bytes",
+        "_node_id",
+        "_on_control",
+        "_on_heard",
+        "_speaker",
+        "gaps",
+        "link",
+        "refused",
+        "taken",
+    )
 
     log = logger
 
@@ -38,6 +52,7 @@ class RedisInlet(Peer):
         self,
         owner: PeerOwner,
         node_id: str,
+        is_own: Callable[[bytes, Header], bool],
         on_heard: Callable[[str], None],
         on_control: Callable[[str, StreamEvent], None],
     ) -> None:
@@ -46,10 +61,12 @@ class RedisInlet(Peer):
         self.link.begin(0, False)
         self.link.ride(False)
         self.gaps = Gaps()
-        self.refused = 0
+        self.refused = self.taken = 0
         self.is_open = True
         self._node_id = node_id
+        self._is_own = is_own
         self._speaker = ""
+        self._last = (b"", b"")
         self._on_heard = on_heard
         self._on_control = on_control
         self._most_bytes = MOST_HEADER + max(MOST_BATCH_BYTES, owner.config.max_message_size) + 2048
@@ -60,20 +77,30 @@ class RedisInlet(Peer):
         return f"redis {self._speaker}".rstrip()
 
     def receive(self, channel: bytes, publication: bytes) -> None:
-        """Takes in what came on a channel."""
+        """Takes in what came on a channel.
+
+        Where several of our patterns match, the server sends as many copies, one behind the other.
+        """
+        if (channel, publication) == self._last:
+            return
+        self._last = channel, publication
         if len(publication) > self._most_bytes:
             self._refuse(f"a publication of {len(publication)} bytes")
             return
-        found = split(publication)
+        now = now_ms()
+        found = split(publication, now)
         if found is None:
             self._refuse("a publication without a node's header")
             return
         header, begin = found
         if header.node == self._node_id:
+            if not self._is_own(channel, header):
+                self._refuse("a publication in this node's name that it has not made")
             return
+        self.taken += 1
         self._on_heard(header.node)
         self._speaker = header.node
-        count = self.link.receive(publication[begin:], now_ms())
+        count = self.link.receive(publication[begin:], now)
         self._speaker = ""
         lost = self.gaps.came(channel, header, count)
         if lost:

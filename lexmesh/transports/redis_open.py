@@ -43,6 +43,8 @@ def open_redis(address: RedisAddress) -> AnyRedis:
     }
     if address.tls:
         options["ssl"] = True
+        if address.ca:
+            options["ssl_ca_certs"] = address.ca
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         return RedisCluster(startup_nodes=nodes, cluster_error_retry_attempts=1, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from lexmesh._stream_link import StreamLink
+from lexmesh._medium_link import MediumLink
 from lexmesh.transports.peer import Peer, PeerOwner
 from lexmesh.transports.redis_header import Header, header_bytes
 
@@ -49,7 +49,7 @@ class RedisOutlet(Peer):
         config = owner.config
         age_limit = int(config.overflow_seconds * 1000)
         overflow = overflow_on_redis(config.overflow)
-        self.outbox = self.link = StreamLink(owner.core, self, overflow, config.overflow_bytes, age_limit)
+        self.outbox = self.link = MediumLink(owner.core, self, overflow, config.overflow_bytes, age_limit)
         self.channel = channel
         self.published = 0
         self._node_id = node_id
@@ -74,6 +74,20 @@ class RedisOutlet(Peer):
         if batch is None:
             return None
         return header_bytes(Header(self._node_id, self._epoch, self.published)) + batch
+
+    @property
+    def round(self) -> int:
+        """When what is next was said; see MediumLink."""
+        return self.link.front_round
+
+    @property
+    def messages(self) -> int:
+        """How many messages `front` gave."""
+        return self.link.front_messages
+
+    def has_said(self, header: Header) -> bool:
+        """Whether a header in this node's name can be of what this outlet has published, or is publishing."""
+        return header.epoch == self._epoch and header.before <= self.published
 
     def taken(self) -> None:
         """The server has what `front` gave."""

@@ -36,6 +36,17 @@ class RedisReader:
         self._channels: set[str] = set()
         self._patterns: set[str] = set()
 
+    def still_hears(self, channels: set[str], patterns: set[str]) -> Callable[[bytes], bool]:
+        """Which channels are heard now and go on to be, if these are listened to instead: callable(channel).
+
+        Of a channel that only a pattern brings that is not certain once a pattern ends: then it is False.
+        """
+        if self._patterns <= patterns:
+            ended = {name.encode() for name in self._channels - channels}
+            return lambda channel: channel not in ended
+        kept = {name.encode() for name in self._channels & channels}
+        return kept.__contains__
+
     async def listen_to(self, channels: set[str], patterns: set[str]) -> None:
         """Subscribes to these and no others."""
         for names in _parts(channels - self._channels):

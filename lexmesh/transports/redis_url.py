@@ -35,6 +35,7 @@ class RedisAddress:
         database: its number.
         username, password: empty for none.
         tls: whether connections are encrypted.
+        ca: file (PEM) with those who may have signed the server's certificate; empty for those that the system trusts.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class RedisAddress:
     username: str = ""
     password: str = ""
     tls: bool = False
+    ca: str = ""
 
     def __repr__(self) -> str:
         return f"RedisAddress({self.shown!r})"
@@ -66,7 +68,7 @@ class RedisAddress:
         """Reads a URL.
 
         Args:
-            url: of one of SCHEMES; `?db=` and `?tls=true` where the form has no other place for them.
+            url: of one of SCHEMES; `?db=` and `?tls=true` where the form has no other place for them, `?ca=` with TLS.
 
         Raises:
             ConnectError: if it is no such URL; what it says never repeats the URL, which may hold a password.
@@ -94,13 +96,16 @@ def _read(url: str, scheme: str) -> RedisAddress:
     user_info, _, places = authority.rpartition("@")
     username, _, password = user_info.partition(":")
     parts = urlsplit(f"x://x/{tail}")
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
     path = unquote(parts.path[1:])
     secrets = unquote(username), unquote(password)
     database = _number("database", options.pop("db", ""), 0)
     tls = scheme == "rediss" or options.pop("tls", "false") == "true"
+    ca = options.pop("ca", "")
     if options:
-        raise ValueError(f"it has an option {next(iter(options))!r}, and may have db and tls")
+        raise ValueError("it has an option that none has; there are db, tls and ca")
+    if ca and not tls:
+        raise ValueError("ca is for connections with TLS: rediss:// or ?tls=true")
     if scheme == "unix":
         return _unix(f"{slash}{path}", places, database, secrets)
     default = SENTINEL_PORT if scheme == "redis+sentinel" else REDIS_PORT
@@ -110,14 +115,14 @@ def _read(url: str, scheme: str) -> RedisAddress:
         if not service:
             raise ValueError("it names no service: redis+sentinel://host:port/service")
         database = _number("database", number, database)
-        return RedisAddress("sentinel", hosts, "", service, database, *secrets, tls)
+        return RedisAddress("sentinel", hosts, "", service, database, *secrets, tls, ca)
     if scheme == "redis+cluster":
         if path or database:
             raise ValueError("a cluster has no databases")
-        return RedisAddress("cluster", hosts, "", "", 0, *secrets, tls)
+        return RedisAddress("cluster", hosts, "", "", 0, *secrets, tls, ca)
     if len(hosts) > 1:
         raise ValueError("it names several hosts, which only redis+sentinel:// and redis+cluster:// do")
-    return RedisAddress("server", hosts, "", "", _number("database", path, database), *secrets, tls)
+    return RedisAddress("server", hosts, "", "", _number("database", path, database), *secrets, tls, ca)
 
 
 def _unix(path: str, places: str, database: int, secrets: tuple[str, str]) -> RedisAddress:
@@ -127,10 +132,14 @@ def _unix(path: str, places: str, database: int, secrets: tuple[str, str]) -> Re
 
 
 def _host(place: str, default: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{place}")
-    if not parts.hostname or parts.path or parts.query:
+    try:
+        parts = urlsplit(f"//{place}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # whose text repeats what may be a part of a password
+        raise ValueError("its port is no number from 1 to 65535; / and @ in a password are written %2F and %40") from None
+    if not host or parts.path or parts.query:
         raise ValueError("it names no host")
-    return parts.hostname, parts.port or default
+    return host, port or default
 
 
 def _number(what: str, text: str, default: int) -> int:
