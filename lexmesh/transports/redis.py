@@ -176,7 +176,8 @@ class RedisTransport:
     # -- connecting -------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        while True:
+        task = asyncio.current_task()
+        while task is not None and not task.cancelling():  # which a group forgets when one of its tasks fails as well
             try:
                 await self._use()
             except* Exception as group:  # whatever it is, the node goes on, and so does this
@@ -200,6 +201,7 @@ class RedisTransport:
     async def _carry(self, client: AnyRedis, reader: RedisReader) -> None:
         self._changed.clear()
         await reader.listen_to(*self._wanted())
+        await reader.confirmed()
         await self._kept.load(client)
         self._up()
         async with asyncio.TaskGroup() as tasks:

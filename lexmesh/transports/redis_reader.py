@@ -59,6 +59,19 @@ class RedisReader:
             await self._pubsub.punsubscribe(*names)
         self._channels, self._patterns = set(channels), set(patterns)
 
+    async def confirmed(self) -> None:
+        """Waits until the server has taken all subscriptions, as nobody else reads.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: if it does not, or the connection is gone.
+        """
+        wanted = {name.encode() for name in self._channels | self._patterns}
+        async with asyncio.timeout(REPLY_SECONDS):
+            while wanted:
+                message = await self._next()
+                if message is not None and message["type"] in ("subscribe", "psubscribe"):
+                    wanted.discard(message["channel"])
+
     async def read(self) -> None:
         """Hands on what comes, for ever.
 
@@ -69,19 +82,23 @@ class RedisReader:
         silent = 0.0
         count = 0
         while True:
-            message: dict[str, Any] | None = await self._pubsub.get_message(timeout=PING_SECONDS)
-            if message is None:
+            if await self._next() is None:
                 silent += PING_SECONDS
                 if silent > REPLY_SECONDS:
                     raise TimeoutError
                 await self._pubsub.ping()
                 continue
             silent = 0.0
-            if message["type"] in ("message", "pmessage"):
-                self._on_message(message["channel"], message["data"])
-                count += 1
-                if count % AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            count += 1
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def _next(self) -> dict[str, Any] | None:
+        """What came next, handed on if it is a publication; None for nothing in PING_SECONDS."""
+        message: dict[str, Any] | None = await self._pubsub.get_message(timeout=PING_SECONDS)
+        if message is not None and message["type"] in ("message", "pmessage"):
+            self._on_message(message["channel"], message["data"])
+        return message
 
     async def close(self) -> None:
         """Ends the connection."""

@@ -88,16 +88,12 @@ def _wrong(scheme: str, reason: str) -> ConnectError:
 
 def _read(url: str, scheme: str) -> RedisAddress:
     # urlsplit knows one host only: a list of them is taken apart here
-    rest = url.partition("://")[2]
+    rest, _, query = url.partition("://")[2].partition("?")
     authority, slash, tail = rest.partition("/")
-    if "?" in authority:
-        authority, _, query = authority.partition("?")
-        tail, slash = f"?{query}", ""
     user_info, _, places = authority.rpartition("@")
     username, _, password = user_info.partition(":")
-    parts = urlsplit(f"x://x/{tail}")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    path = unquote(parts.path[1:])
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    path = unquote(tail)
     secrets = unquote(username), unquote(password)
     database = _number("database", options.pop("db", ""), 0)
     tls = scheme == "rediss" or options.pop("tls", "false") == "true"
