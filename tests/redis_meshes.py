@@ -28,6 +28,7 @@ async def redis_mesh(url: str, count: int, **options: Any) -> AsyncIterator[list
 
 async def all_meet(nodes: list[MeshCore]) -> None:
     await knows_all(nodes)
+    await eventually(lambda: all(on_redis(one)["up"] for one in nodes), "all connected")
     await eventually(lambda: all(len(on_redis(one)["nodes"]) == len(nodes) - 1 for one in nodes), "all on Redis")
 
 
