@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from certificates import Authority
+from cli_process import lexmesh
 from mesh_nodes import knows_all, node, running, url_of
 from raw_ws import eventually
 from redis_meshes import all_got, all_meet, balanced, listen, listening, on_redis, redis_mesh, redis_node
@@ -381,3 +382,9 @@ async def test_tls(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
             got = listen(nodes, "a.*")
             await eventually(lambda: nodes[0].publish("a.b", 1) and got["n1"], "a message")
         assert "certificate is not trusted" in await fault_of(server.url, caplog)
+
+
+async def test_mesh_status_has_a_line_for_redis(server: RedisServer, mesh_name: str) -> None:
+    async with redis_mesh(server.url, 2, mesh_name=mesh_name) as nodes:
+        done = await asyncio.to_thread(lexmesh, "mesh", "status", "--url", url_of(nodes[0]))
+        assert f"redis://127.0.0.1:{server.port}/0, up, 1 other nodes" in done.stdout.decode()
