@@ -16,7 +16,7 @@ from lexmesh.transports.redis_channels import ChannelNames
 from lexmesh.transports.redis_faults import GONE, explained
 from lexmesh.transports.redis_inlet import RedisInlet
 from lexmesh.transports.redis_losses import KeptLosses
-from lexmesh.transports.redis_open import AnyRedis, open_redis
+from lexmesh.transports.redis_open import AnyRedis, close_redis, open_pubsub, open_redis
 from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.redis_outlets import RedisOutlets
 from lexmesh.transports.redis_reader import RedisReader
@@ -189,15 +189,14 @@ class RedisTransport:
         """Connects, and carries until the connection breaks."""
         client = self._client = open_redis(self.address)
         try:
-            reader = RedisReader(client.pubsub(), self._inlet.receive)
+            reader = RedisReader(await open_pubsub(client), self._inlet.receive)
             try:
                 await self._carry(client, reader)
             finally:
                 await reader.close()
         finally:
             self._client = None
-            with contextlib.suppress(*GONE):
-                await client.aclose()
+            await close_redis(client)
 
     async def _carry(self, client: AnyRedis, reader: RedisReader) -> None:
         self._changed.clear()

@@ -85,7 +85,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _plain(error: BaseException) -> str:
-    return _quoted(error) or type(error).__name__
+    return f"{type(error).__name__} {_quoted(error)}".rstrip()
 
 
 def _quoted(error: BaseException) -> str:
