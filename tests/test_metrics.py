@@ -130,7 +130,15 @@ def test_subjects_that_clients_make_up_do_not_multiply_without_end() -> None:
 
 
 def test_redis_shows_where_a_node_uses_it() -> None:
-    state = {"up": True, "nodes": ["a", "b"], "publications": 7, "reconnects": 1, "lost": 2, "refused": 3, "unpublished": 4}
+    state = {
+        "up": True,
+        "nodes": ["a", "b"],
+        "publications": 7,
+        "reconnects": 1,
+        "lost": 2,
+        "refused": 3,
+        "unpublished": 4,
+    }
     families = text_string_to_metric_families(prometheus_text({**LEDGER, "redis": state}).decode())
     found = {sample.name: sample.value for family in families for sample in family.samples if "redis" in sample.name}
     assert found == {

@@ -57,7 +57,10 @@ async def test_direct_messages_and_requests(server: RedisServer, mesh_name: str)
 
 async def test_clients_of_other_nodes(server: RedisServer, mesh_name: str) -> None:
     async with redis_mesh(server.url, 3, mesh_name=mesh_name) as nodes:
-        async with WebSocketClient("phone", url_of(nodes[0])) as phone, WebSocketClient("lamp", url_of(nodes[1])) as lamp:
+        async with (
+            WebSocketClient("phone", url_of(nodes[0])) as phone,
+            WebSocketClient("lamp", url_of(nodes[1])) as lamp,
+        ):
             got: list[Any] = []
             lamp.register_handler("agent_message", lambda event: got.append((event.source_node, event.data)))
             await lamp.subscribe("agent_message")

@@ -88,7 +88,12 @@ async def plain_publish(url: str, count: int) -> None:
         tell(ready=True)
         await told()
         for number in range(count):
-            event = {"type": "sensor_reading", "source_node": "publisher", "data": {"n": number, **BODY}, "id": "x" * 20}
+            event = {
+                "type": "sensor_reading",
+                "source_node": "publisher",
+                "data": {"n": number, **BODY},
+                "id": "x" * 20,
+            }
             await client.publish("sensor_reading", json.dumps(event))
         await told()
 

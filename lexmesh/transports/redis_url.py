@@ -132,7 +132,9 @@ def _host(place: str, default: int) -> tuple[str, int]:
         parts = urlsplit(f"//{place}")
         host, port = parts.hostname, parts.port
     except ValueError:  # whose text repeats what may be a part of a password
-        raise ValueError("its port is no number from 1 to 65535; / and @ in a password are written %2F and %40") from None
+        raise ValueError(
+            "its port is no number from 1 to 65535; / and @ in a password are written %2F and %40"
+        ) from None
     if not host or parts.path or parts.query:
         raise ValueError("it names no host")
     return host, port or default
