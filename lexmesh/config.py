@@ -39,7 +39,7 @@ ENV_PREFIX = "LEXMESH_"
 # Options whose value is a URL or a list of them, and so may hold a password.
 _URL_OPTIONS = frozenset({"redis_url", "peers", "addresses"})
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-# Options that name a file, relative to the config file that names it.
+# Relative to the config file that names them.
 _FILE_OPTIONS = ("policy_file", "audit_file", "grpc_tls_certificate", "grpc_tls_key", "grpc_tls_client_ca")
 # Everything before the last @: a password may itself hold any of : / @ unescaped, which is a likely mistake to report.
 _USER_INFO = re.compile(r"^(\w[\w+.-]*:/{0,2})?.*@", re.DOTALL)
@@ -81,9 +81,7 @@ def _check_origin(origin: str) -> str:
 
 Name = Annotated[str, AfterValidator(check_name)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
-RedisUrl = Annotated[
-    str, AfterValidator(lambda url: _check_url(url, ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")))
-]
+RedisUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, REDIS_SCHEMES))]
 PeerUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("ws", "wss", "grpc", "grpcs", "memory")))]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
@@ -158,8 +156,7 @@ class MeshConfig(BaseSettings):
 
     # Use Redis between nodes, default true; a mesh of directly linked nodes (`peers`) does not need it.
     enable_redis: bool = True
-
-    # Whether a node must not start without Redis, default false: it says so once, and joins when Redis is there.
+    # Must a node not start without Redis? Default false: it says so once, and joins when Redis is there.
     redis_required: bool = False
 
     # Redis channel for ritual events, default "spiral_ritual_events".

@@ -9,7 +9,7 @@ import redis
 from mesh_nodes import running
 from raw_ws import eventually
 from redis_meshes import all_meet, balanced, listen, listening, on_redis, redis_mesh, redis_node
-from redis_servers import RedisServer, redis_server
+from redis_servers import RedisServer, lasting, redis_server
 from test_redis_hostile import batch, header
 
 from lexmesh import MeshCore, StreamEvent
@@ -34,7 +34,7 @@ async def kill(server: RedisServer) -> None:
 async def pause(server: RedisServer) -> None:
     server.pause()
     try:
-        await asyncio.sleep(PAUSE_SECONDS)
+        await lasting(PAUSE_SECONDS)
     finally:
         server.resume()
 
@@ -42,7 +42,7 @@ async def pause(server: RedisServer) -> None:
 async def fill(server: RedisServer) -> None:
     """Nothing can be written any more, then it can."""
     server.say("CONFIG", "SET", "maxmemory", 1)
-    await asyncio.sleep(0.2)
+    await lasting(0.2)
     server.say("CONFIG", "SET", "maxmemory", 0)
 
 
@@ -91,7 +91,7 @@ async def keep_saying(one: MeshCore) -> None:
         for _ in range(20):
             one.publish("a", number)
             number += 1
-        await asyncio.sleep(0.005)
+        await lasting(0.005)
 
 
 @pytest.mark.parametrize("fault", [one for one in ALL if one is not pause])
@@ -143,7 +143,7 @@ async def test_what_is_lost_is_counted() -> None:
                 server.say("CLIENT", "KILL", "TYPE", "pubsub")  # publishing goes on
                 for at in range(200):
                     nodes[0].publish("a", number * 200 + at)
-                await asyncio.sleep(0.01)
+                await lasting(0.01)
             await eventually(lambda: on_redis(nodes[0])["up"] and on_redis(nodes[1])["up"], "both are back")
 
             def adds_up() -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from mesh_nodes import running
 from raw_ws import eventually
 from redis_meshes import all_meet, balanced, listen, on_redis, redis_mesh, redis_node
-from redis_servers import RedisServer, needs, redis_server, redis_servers
+from redis_servers import POLL, RedisServer, needs, redis_server, redis_servers
 
 from lexmesh import MeshCore
 
@@ -108,7 +108,7 @@ def _wait(condition: object) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "no cluster in time"
-        time.sleep(0.05)
+        POLL.wait(0.05)
 
 
 async def test_cluster_that_loses_a_master() -> None:

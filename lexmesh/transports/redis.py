@@ -284,7 +284,7 @@ class RedisTransport:
 
 
 async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> None:
-    """Cancels tasks until they are done, every so often: with Python 3.11 `wait_for`, as redis-py uses it, may swallow it.
+    """Cancels tasks every so often until they are done: `wait_for` of Python 3.11 may swallow one.
 
     Not a TaskGroup for the same reason: it cancels once, and forgets that itself was cancelled when a task fails.
     """
