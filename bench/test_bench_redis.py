@@ -1,7 +1,7 @@
 """Python to Python through Redis, 200 bytes, one publisher and subscriber: lexmesh beside redis-py's own pub/sub.
 
-Both on uvloop with hiredis, in turns on one server; the subscriber checks that each message comes once and in order, and
-reads its number. Ours polices each twice, counts it and looks for duplicates.
+Both on uvloop with hiredis, in turns on one server; the subscriber checks that each message comes once and in order,
+and reads its number. Ours polices each twice, counts it and looks for duplicates.
 """
 
 import json

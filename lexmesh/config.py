@@ -32,8 +32,7 @@ __all__ = ["MeshConfig", "Overflow"]
 
 Overflow = Literal["disconnect", "drop_oldest", "drop_newest", "block"]
 
-KIB = 1024
-MIB = 1024 * KIB
+KIB, MIB = 1024, 1024 * 1024
 ENV_PREFIX = "LEXMESH_"
 
 # Options whose value is a URL or a list of them, and so may hold a password.
@@ -150,8 +149,7 @@ class MeshConfig(BaseSettings):
     # Shorter finds vanished clients sooner, and costs each client a packet.
     grpc_keepalive: Seconds = 30.0
 
-    # Where Redis is, default "redis://localhost:6379"; redis://, rediss:// (TLS), unix:///path,
-    # redis+sentinel://host:port,…/service or redis+cluster://host:port,…. A password in it is never shown.
+    # Where Redis is, default "redis://localhost:6379"; the README has all forms. A password in it is never shown.
     redis_url: RedisUrl = "redis://localhost:6379"
 
     # Use Redis between nodes, default true; a mesh of directly linked nodes (`peers`) does not need it.
