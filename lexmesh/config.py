@@ -32,8 +32,7 @@ __all__ = ["MeshConfig", "Overflow"]
 
 Overflow = Literal["disconnect", "drop_oldest", "drop_newest", "block"]
 
-KIB = 1024
-MIB = 1024 * KIB
+KIB, MIB = 1024, 1024 * 1024
 ENV_PREFIX = "LEXMESH_"
 
 # Options that name a file, relative to the config file that names it.
@@ -104,14 +103,12 @@ class MeshConfig(BaseSettings):
     # Shorter finds vanished clients sooner, and costs each client a packet.
     grpc_keepalive: Seconds = 30.0
 
-    # Where Redis is, default "redis://localhost:6379"; redis://, rediss:// (TLS), unix:///path,
-    # redis+sentinel://host:port,…/service or redis+cluster://host:port,…. A password in it is never shown.
+    # Where Redis is, default "redis://localhost:6379"; the README has all forms. A password in it is never shown.
     redis_url: RedisUrl = "redis://localhost:6379"
 
     # Use Redis between nodes, default true; a mesh of directly linked nodes (`peers`) does not need it.
     enable_redis: bool = True
-
-    # Whether a node must not start without Redis, default false: it says so once, and joins when Redis is there.
+    # Must a node not start without Redis? Default false: it says so once, and joins when Redis is there.
     redis_required: bool = False
 
     # Redis channel for ritual events, default "spiral_ritual_events".

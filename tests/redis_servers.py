@@ -1,5 +1,6 @@
 """Real redis-servers on free ports: started, killed, paused and started again, and never left behind."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +20,7 @@ from certificates import Pair
 from requirements import absent
 
 START_SECONDS = 15.0
+POLL = threading.Event()  # never set: its waits are polls of another process
 
 
 class Program(NamedTuple):
@@ -120,7 +123,7 @@ class RedisServer:
         while not self._answers():
             assert self._process.poll() is None, f"redis-server ended: {self.log()}"
             assert time.monotonic() < deadline, f"redis-server does not answer: {self.log()}"
-            time.sleep(0.01)
+            POLL.wait(0.01)
         return self
 
     def _arguments(self) -> list[str]:
@@ -215,3 +218,10 @@ def redis_servers(many: list[dict[str, Any]]) -> Iterator[list[RedisServer]]:
     """Several."""
     with ExitStack() as stack:
         yield [stack.enter_context(redis_server(**options)) for options in many]
+
+
+async def lasting(seconds: float) -> None:
+    """As long as a fault is to last, or traffic to go on."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, over.set)
+    await over.wait()

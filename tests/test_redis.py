@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from certificates import Authority
+from cli_process import lexmesh
 from mesh_nodes import knows_all, node, running, url_of
 from raw_ws import eventually
 from redis_meshes import all_got, all_meet, balanced, listen, listening, on_redis, redis_mesh, redis_node
-from redis_servers import RedisServer, free_ports, redis_server
+from redis_servers import RedisServer, free_ports, lasting, redis_server
 
 from lexmesh import MeshCore, WebSocketClient
 from lexmesh.errors import ConnectError
@@ -55,19 +56,19 @@ async def test_direct_messages_and_requests(server: RedisServer, mesh_name: str)
 
 
 async def test_clients_of_other_nodes(server: RedisServer, mesh_name: str) -> None:
-    async with redis_mesh(server.url, 3, mesh_name=mesh_name) as nodes:
-        async with (
-            WebSocketClient("phone", url_of(nodes[0])) as phone,
-            WebSocketClient("lamp", url_of(nodes[1])) as lamp,
-        ):
-            got: list[Any] = []
-            lamp.register_handler("agent_message", lambda event: got.append((event.source_node, event.data)))
-            await lamp.subscribe("agent_message")
-            await listening(server, f"{mesh_name}:spiral_ritual_events:a:agent_message", 1)
-            phone.publish("agent_message", "direct", target_node="lamp")
-            phone.publish("agent_message", "to all")
-            await eventually(lambda: len(got) == 2, "both messages")
-            assert sorted(got) == [("phone", "direct"), ("phone", "to all")]
+    async with (
+        redis_mesh(server.url, 3, mesh_name=mesh_name) as nodes,
+        WebSocketClient("phone", url_of(nodes[0])) as phone,
+        WebSocketClient("lamp", url_of(nodes[1])) as lamp,
+    ):
+        got: list[Any] = []
+        lamp.register_handler("agent_message", lambda event: got.append((event.source_node, event.data)))
+        await lamp.subscribe("agent_message")
+        await listening(server, f"{mesh_name}:spiral_ritual_events:a:agent_message", 1)
+        phone.publish("agent_message", "direct", target_node="lamp")
+        phone.publish("agent_message", "to all")
+        await eventually(lambda: len(got) == 2, "both messages")
+        assert sorted(got) == [("phone", "direct"), ("phone", "to all")]
 
 
 async def test_a_node_is_known_within_a_heartbeat(server: RedisServer, mesh_name: str) -> None:
@@ -279,7 +280,7 @@ async def test_what_waits_for_a_server_is_bounded() -> None:
         for number in range(30):
             for subject in range(100):
                 one.publish(f"s.{subject}", "x" * 4000)
-            await asyncio.sleep(0.01 * (number % 2))
+            await lasting(0.01 * (number % 2))
         await eventually(lambda: not one._redis.transport.outlets.carry, "it gives up")
         assert one.ledger()["egress"]["in_flight"] == 0
         one.publish("s.1", "not offered")
@@ -384,3 +385,9 @@ async def test_tls(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
             got = listen(nodes, "a.*")
             await eventually(lambda: nodes[0].publish("a.b", 1) and got["n1"], "a message")
         assert "certificate is not trusted" in await fault_of(server.url, caplog)
+
+
+async def test_mesh_status_has_a_line_for_redis(server: RedisServer, mesh_name: str) -> None:
+    async with redis_mesh(server.url, 2, mesh_name=mesh_name) as nodes:
+        done = await asyncio.to_thread(lexmesh, "mesh", "status", "--url", url_of(nodes[0]))
+        assert f"redis://127.0.0.1:{server.port}/0, up, 1 other nodes" in done.stdout.decode()

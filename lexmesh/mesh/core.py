@@ -313,8 +313,9 @@ class MeshCore(TaskMethods):
         )
 
     def ledger(self) -> dict[str, Any]:
-        """What came in and went out, by outcome, with this node's name, uptime and links."""
-        return self.gateway.ledger()
+        """What came in and went out, by outcome, with this node's name, uptime and links, and how Redis stands."""
+        through_redis = {} if self._redis is None else {"redis": self._redis.status()}
+        return {**self.gateway.ledger(), **through_redis}
 
     @property
     def port(self) -> int:

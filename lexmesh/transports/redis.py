@@ -16,7 +16,7 @@ from lexmesh.transports.redis_channels import ChannelNames
 from lexmesh.transports.redis_faults import GONE, explained
 from lexmesh.transports.redis_inlet import RedisInlet
 from lexmesh.transports.redis_losses import KeptLosses
-from lexmesh.transports.redis_open import AnyRedis, open_redis
+from lexmesh.transports.redis_open import AnyRedis, close_redis, open_pubsub, open_redis
 from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.redis_outlets import RedisOutlets
 from lexmesh.transports.redis_reader import RedisReader
@@ -131,9 +131,7 @@ class RedisTransport:
                 async with asyncio.timeout(seconds):
                     await self._writer.drained()
                     await self._keep_counters(self._client)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _ended(self._tasks, 2.0)
         self._tasks = []
         self.is_up = False
         self._router.on_change = None
@@ -176,27 +174,29 @@ class RedisTransport:
     # -- connecting -------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        task = asyncio.current_task()
-        while task is not None and not task.cancelling():  # which a group forgets when one of its tasks fails as well
+        """Uses one connection after the other."""
+        while True:
+            using = asyncio.get_running_loop().create_task(self._use())
             try:
-                await self._use()
-            except* Exception as group:  # whatever it is, the node goes on, and so does this
-                self._down(explained(group))
+                await asyncio.wait([using])
+            finally:
+                await _ended([using], 1.0)
+            if (error := using.exception()) is not None:  # whatever it is, the node goes on, and so does this
+                self._down(explained(error))
             await asyncio.sleep(self._backoff.next_delay())
 
     async def _use(self) -> None:
         """Connects, and carries until the connection breaks."""
         client = self._client = open_redis(self.address)
         try:
-            reader = RedisReader(client.pubsub(), self._inlet.receive)
+            reader = RedisReader(await open_pubsub(client), self._inlet.receive)
             try:
                 await self._carry(client, reader)
             finally:
                 await reader.close()
         finally:
             self._client = None
-            with contextlib.suppress(*GONE):
-                await client.aclose()
+            await close_redis(client)
 
     async def _carry(self, client: AnyRedis, reader: RedisReader) -> None:
         self._changed.clear()
@@ -204,11 +204,14 @@ class RedisTransport:
         await reader.confirmed()
         await self._kept.load(client)
         self._up()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(reader.read())
-            tasks.create_task(self._writer.write(client))
-            tasks.create_task(self._follow(reader))
-            tasks.create_task(self._tend(client))
+        work = (reader.read(), self._writer.write(client), self._follow(reader), self._tend(client))
+        tasks = [asyncio.ensure_future(one) for one in work]
+        try:
+            failed, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in failed:
+                task.result()
+        finally:
+            await _ended(tasks, 0.1)
 
     def _wanted(self) -> tuple[set[str], set[str]]:
         channels, patterns = self.names.wanted(self._router.interest(self._owner.medium_ignores()))
@@ -278,3 +281,15 @@ class RedisTransport:
     async def _keep_counters(self, client: AnyRedis) -> None:
         self.losses()
         await self._kept.keep(client)
+
+
+async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> None:
+    """Cancels tasks every so often until they are done: `wait_for` of Python 3.11 may swallow one.
+
+    Not a TaskGroup for the same reason: it cancels once, and forgets that itself was cancelled when a task fails.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=seconds)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -52,6 +52,11 @@ def explained(error: BaseException) -> str:
         error: it, or a group of such; the innermost that is known tells.
     """
     chain = list(_chain(error))
+    return _of_known(chain) or _of_text(chain) or _plain(chain[0])
+
+
+def _of_known(chain: list[BaseException]) -> str:
+    """What the kind of an error says by itself; empty for nothing."""
     for one in chain:
         if isinstance(one, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {one.verify_message}; name the CA as ?ca=FILE in redis_url"
@@ -59,17 +64,19 @@ def explained(error: BaseException) -> str:
             return "the TLS handshake failed; does it speak TLS? else use redis://"
         if isinstance(one, NoPermissionError):
             return f"its user may not do that ({_quoted(one)}); let it use the mesh's channels and keys (ACL SETUSER)"
-    texts = [str(one) for one in chain]
-    if any("WRONGPASS" in text or "NOAUTH" in text for text in texts):
+    if any("WRONGPASS" in str(one) or "NOAUTH" in str(one) for one in chain):
         return _CREDENTIALS
-    for kinds, reason in _REASONS:
-        if any(isinstance(one, kinds) for one in chain):
-            return reason
-    if any("Protocol error" in text or "Protocol Error" in text for text in texts):
+    return next((reason for kinds, reason in _REASONS if any(isinstance(one, kinds) for one in chain)), "")
+
+
+def _of_text(chain: list[BaseException]) -> str:
+    """What only the text of an error says."""
+    texts = " ".join(map(str, chain)).lower()
+    if "protocol error" in texts:
         return _NO_REDIS
-    if any("closed by server" in text for text in texts):
+    if "closed by server" in texts:
         return "the connection was lost"
-    return _quoted(chain[0]) if isinstance(chain[0], ResponseError) else _plain(chain[0])
+    return _quoted(chain[0]) if isinstance(chain[0], ResponseError) else ""
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -85,7 +92,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _plain(error: BaseException) -> str:
-    return _quoted(error) or type(error).__name__
+    return f"{type(error).__name__} {_quoted(error)}".rstrip()
 
 
 def _quoted(error: BaseException) -> str:

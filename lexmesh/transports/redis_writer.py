@@ -8,7 +8,7 @@ import logging
 from redis.exceptions import NoPermissionError
 
 from lexmesh.transports.redis_faults import explained
-from lexmesh.transports.redis_open import AnyRedis
+from lexmesh.transports.redis_open import AnyRedis, add_publication
 from lexmesh.transports.redis_outlet import RedisOutlet
 
 __all__ = ["RedisWriter"]
@@ -72,7 +72,7 @@ class RedisWriter:
             self.remove(outlet)  # it says so when it has something
         pipe = client.pipeline(transaction=False)
         for outlet, publication in chosen:
-            pipe.publish(outlet.channel, publication)
+            add_publication(pipe, client, outlet.channel, publication)
         for (outlet, _), result in zip(chosen, await pipe.execute(raise_on_error=False), strict=True):
             if isinstance(result, NoPermissionError):
                 self._denied(outlet, result)
