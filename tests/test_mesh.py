@@ -264,7 +264,7 @@ async def test_another_mesh_is_refused_with_a_reason(caplog: pytest.LogCaptureFi
         async with running(b):
             await eventually(lambda: b.get_mesh_status()["faults"], "refused")
             (reason,) = b.get_mesh_status()["faults"].values()
-            assert "this node is of the mesh 'one', not of 'two'" in reason
+            assert "the node a is of the mesh 'one', not of 'two'" in reason
             assert a.links == b.links == []
             await a.broadcast_event("t")
             assert not heard.events
@@ -406,14 +406,14 @@ async def test_what_was_written_apart_is_the_same_once_linked() -> None:
 
 async def test_bio_sync_comes_at_each_tick() -> None:
     one = node("one")
-    ticking = MeshCore(one.config, frequency=20.0)
+    ticking = MeshCore(one.config, frequency=4.0)
     heard = Received()
     ticking.subscribe("bio_sync", heard)
     async with running(ticking):
         events: list[StreamEvent] = await heard.wait(5)
     ticks = [event.data["tick"] for event in events]
     assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
-    assert events[0].data["frequency"] == 20.0
+    assert events[0].data["frequency"] == 4.0
 
 
 async def test_the_snippet_as_written(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,4 +20,5 @@ cdef class Core(Intake):
     cdef Subject* subject_of_own(self, const Envelope* env) except NULL
     cdef bint allows_own(self, Envelope* env, Subject* subject) except *
     cdef Ingress _route_here(self, Envelope* env, Subject* subject) except? UNDECIDED
+    cdef list _here(self, list route)
     cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *

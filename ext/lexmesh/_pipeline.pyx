@@ -12,6 +12,7 @@ from lexmesh._codec cimport StreamEvent, event_from
 from lexmesh._decoder cimport Decoder
 from lexmesh._envelope cimport JSON, PROTO, Envelope, Format, check_names
 from lexmesh._fields cimport encode_fields
+from lexmesh._group cimport Group
 from lexmesh._intake cimport Intake
 from lexmesh._ledger cimport DENIED, ROUTED, UNDECIDED, UNROUTABLE, Ingress, Tally, balances, egress_counts
 from lexmesh._ledger cimport ingress_counts
@@ -121,8 +122,9 @@ cdef class Core(Intake):
         cdef list route = self.router.route(subject, env.event_type)
         start_relay(&self.relay, env)
         env.depth += 1
+        route = self._here(route)
         for endpoint in route:
-            if not endpoint.local and not endpoint.is_node:
+            if not endpoint.local:
                 offered += self._offer(endpoint, subject, self.origin, None)
         env.depth -= 1
         for endpoint in route:
@@ -130,6 +132,17 @@ cdef class Core(Intake):
                 event = event_from(env, self.decoder) if event is None else event
                 offered += self._offer(endpoint, subject, self.origin, event)
         return ROUTED if offered else UNROUTABLE
+
+    cdef list _here(self, list route):
+        """Handlers and clients of a route, each once; of a group's members of this node the next one."""
+        cdef Endpoint endpoint
+        cdef list here = []
+        for endpoint in route:
+            if endpoint.is_group:
+                endpoint = (<Group>endpoint)._next(False)
+            if endpoint is not None and not endpoint.is_node:
+                here.append(endpoint)
+        return list(dict.fromkeys(here))
 
     cdef Ingress _own(self, Span message, int64_t now, uint32_t depth) except *:
         """Takes in a message made in this process: what would be counted as malformed raises instead."""

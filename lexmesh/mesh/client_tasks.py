@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from lexmesh._codec import StreamEvent
@@ -20,6 +20,9 @@ __all__ = ["ClientTasks"]
 
 MOST_TASKS = 1024
 """Of one connection, under way."""
+
+MOST_BYTES = 16 << 20
+"""Of the messages that brought them; one task may be larger."""
 
 MOST_SECONDS = 86_400
 
@@ -37,6 +40,7 @@ class ClientTasks:
     def __init__(self, tasks: MeshTasks, members: Membership) -> None:
         self._tasks = tasks
         self._running: defaultdict[Peer, set[asyncio.Task[None]]] = defaultdict(set)
+        self._bytes: Counter[Peer] = Counter()
         members.questions[SUBMIT] = self._asked
         members.on_closed.append(self._closed)
 
@@ -44,12 +48,16 @@ class ClientTasks:
         fault = _fault_of(event.data)
         if not fault and len(self._running.get(session, ())) >= MOST_TASKS:
             fault = f"at most {MOST_TASKS} tasks of a connection at a time"
+        size = len(event.to_proto())
+        if not fault and self._bytes[session] and self._bytes[session] + size > MOST_BYTES:
+            fault = f"at most {MOST_BYTES} bytes of tasks of a connection at a time"
         if fault:
             session.send(ERROR, {"outcome": "refused", "reason": fault}, reply_to=event.id)
             return
         task = asyncio.get_running_loop().create_task(self._submit(session, event))
         self._running[session].add(task)
-        task.add_done_callback(lambda done: self._ended(session, done))
+        self._bytes[session] += size
+        task.add_done_callback(lambda done: self._ended(session, done, size))
 
     async def _submit(self, session: Peer, event: StreamEvent) -> None:
         cause_depth.set(event.depth + 1)
@@ -69,16 +77,18 @@ class ClientTasks:
         if session.is_open:
             session.send(SUBMIT, answer, reply_to=event.id)
 
-    def _ended(self, session: Peer, task: asyncio.Task[None]) -> None:
+    def _ended(self, session: Peer, task: asyncio.Task[None], size: int) -> None:
         running = self._running.get(session)
         if running is not None:
             running.discard(task)
+            self._bytes[session] -= size
             if not running:
-                del self._running[session]
+                del self._running[session], self._bytes[session]
         if not task.cancelled():
             task.result()
 
     def _closed(self, session: Peer) -> None:
+        del self._bytes[session]  # of a Counter: nothing where there is none
         for task in self._running.pop(session, ()):
             task.cancel()
 

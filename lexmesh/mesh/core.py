@@ -32,6 +32,7 @@ from lexmesh.mesh.task_methods import TaskMethods
 from lexmesh.mesh.timers import MeshTimers
 from lexmesh.nsr import NsrPolicy
 from lexmesh.transports.answers import Answers
+from lexmesh.transports.arguments import check_seconds
 from lexmesh.transports.gateway_protocol import protocol_of
 from lexmesh.transports.loop import run_until_signal
 from lexmesh.transports.wall_clock import now_ms, wall_ms
@@ -175,10 +176,14 @@ class MeshCore(TaskMethods):
 
         Args:
             seconds: how long it may take; the configured drain time when None.
+
+        Raises:
+            TypeError, ValueError: if it is no number of seconds; the node then goes on.
         """
+        seconds = self.config.drain_seconds if seconds is None else seconds
+        check_seconds("seconds", seconds)
         if not self._timers.running:
             return
-        seconds = self.config.drain_seconds if seconds is None else seconds
         self._timers.stop()
         await self.bus.stop()
         self._node_events.stop()
@@ -270,6 +275,7 @@ class MeshCore(TaskMethods):
             DeniedError: if the policy refuses the request.
             RequestTimeoutError: if no answer comes.
         """
+        check_seconds("timeout", timeout)
         ask = partial(self.publish, event_type, data, target_node=target_node, **fields)
         return await self._answers.ask(ask, str(event_type), timeout)
 
@@ -337,8 +343,15 @@ class MeshCore(TaskMethods):
 
         Args:
             url: ws://, wss://, grpc://, grpcs:// or memory://.
+
+        Raises:
+            ConfigError: if it is no such URL.
+            RuntimeError: if this node is not running.
         """
-        self._members.dial(url)
+        if not self._timers.running:
+            raise RuntimeError("the node is not running: start() it first, or name its peers in the configuration")
+        (checked,) = MeshConfig(peers=[url]).peers
+        self._members.dial(checked)
 
     def set_capabilities(self, capabilities: Iterable[str]) -> None:
         """Says anew which tasks this node takes; the others hear of it at once."""

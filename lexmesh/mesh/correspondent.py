@@ -13,6 +13,9 @@ __all__ = ["Correspondent"]
 MOST_QUEUED = 512 * 1024
 """Bytes that may wait before the pieces of something long wait for their turn; far below any overflow."""
 
+MOST_PIECES = 8192
+"""That wait: some 512 MB of state. What a peer asks for beyond that, and does not read, it may ask for again."""
+
 PIECE_SECONDS = 0.01
 """How often it is looked whether there is room for more of them."""
 
@@ -39,6 +42,11 @@ class Correspondent:
         if not self.session.outbox.closed:
             self.session.send(kind, data)
 
+    @property
+    def pieces(self) -> int:
+        """How many messages wait here."""
+        return len(self._pieces)
+
     def send_piece(self, kind: str, data: Any) -> None:
         """Queues one of many messages; they wait for each other here, so that the live traffic has room."""
         if not self._pieces and self.session.outbox.queued < MOST_QUEUED:
@@ -46,7 +54,8 @@ class Correspondent:
             return
         if not self._pieces:
             asyncio.get_running_loop().call_later(PIECE_SECONDS, self._send_pieces)
-        self._pieces.append((kind, data))
+        if len(self._pieces) < MOST_PIECES:
+            self._pieces.append((kind, data))
 
     def _send_pieces(self) -> None:
         if self.session.outbox.closed:

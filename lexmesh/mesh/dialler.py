@@ -120,7 +120,7 @@ class PeerDialler:
             await session.ended.wait()
             if session.close_code in FINAL_CODES:
                 if session.close_reason not in self.fault:
-                    self._note(f"{url}: {session.close_code} {session.close_reason}")
+                    self._note(f"refused ({session.close_code}): {session.close_reason}")
                 return REFUSED_PAUSE
         return self._backoff.next_delay()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -11,6 +11,7 @@ import orjson
 from lexmesh.events import RESERVED_PREFIX
 from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.node_links import NodeLinks
+from lexmesh.mesh.parts import in_parts
 from lexmesh.mesh.registry.node import NodeEntry
 from lexmesh.mesh.registry.table import NodeTable
 
@@ -18,9 +19,6 @@ __all__ = ["DIGEST", "NODES", "Directory"]
 
 NODES = RESERVED_PREFIX + "mesh.nodes"
 DIGEST = RESERVED_PREFIX + "mesh.digest"
-
-MOST_ENTRIES = 200
-"""In one message: an entry has mostly 200 bytes, and a few kilobytes at most where nodes are not out to do harm."""
 
 
 class Directory:
@@ -81,7 +79,7 @@ class Directory:
         return self._table.own.epoch != epoch
 
     def _answer(self, link: Correspondent, versions: dict[str, Any], *, is_answer: bool) -> None:
-        for entries in _parts(self._table.newer_than(versions)):
+        for entries in in_parts(self._table.newer_than(versions)):
             link.send_piece(NODES, {"entries": entries})
         if not is_answer:
             link.send(DIGEST, {"versions": self._table.digest(), "answer": True})
@@ -91,7 +89,7 @@ class Directory:
         if self._table.own.node_id in names:  # who sent that entry has to hear that there is a later one
             link.send(NODES, {"entries": [self._table.own.data()]})
         changed = [self._table.get(name) for name in names]
-        for part in _parts([node.entry.data() for node in changed if node is not None]):
+        for part in in_parts([node.entry.data() for node in changed if node is not None]):
             self._links.tell(NODES, {"entries": part}, but=link)
         for told in self.on_news if changed else ():
             told()
@@ -105,7 +103,3 @@ def _epoch_of(name: str, entries: Iterable[Any]) -> int:
     """By which epoch a node goes that has sent its own entry, among others perhaps; 0 if it has not."""
     epochs = (one.get("epoch") for one in entries if isinstance(one, dict) and one.get("node_id") == name)
     return max((epoch for epoch in epochs if type(epoch) is int), default=0)
-
-
-def _parts(entries: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    return (entries[at : at + MOST_ENTRIES] for at in range(0, len(entries), MOST_ENTRIES))

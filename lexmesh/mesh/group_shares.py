@@ -13,6 +13,9 @@ from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["GroupShares"]
 
+PAUSE_SECONDS = 0.05
+"""Between two times that the others are told: a client that joins and leaves would make the whole mesh talk."""
+
 AGAIN_SECONDS = 0.5
 """How often it is looked whether a node whose link was lost is there all the same."""
 
@@ -33,6 +36,8 @@ class GroupShares:
         self._lost: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_due = False
+        self._will_declare = False
+        self._not_before = 0.0
         groups.on_change.append(self._soon)
         members.directory.on_news.append(self._soon)
         members.on_lost.append(self._on_lost)
@@ -41,6 +46,8 @@ class GroupShares:
     def start(self) -> None:
         """Tells the others, and reckons from now on."""
         self._loop = asyncio.get_running_loop()
+        self._will_declare = False
+        self._not_before = 0.0
         self._reckon()
 
     def _soon(self) -> None:
@@ -77,9 +84,20 @@ class GroupShares:
 
     def _declare(self) -> None:
         groups = tuple(sorted((*key, members) for key, members in self._groups.counts().items()))
-        if groups != self._table.own.groups:
+        if groups == self._table.own.groups or self._loop is None:
+            return
+        now = self._loop.time()
+        if now >= self._not_before:
+            self._not_before = now + PAUSE_SECONDS
             self._table.declare(now_ms(), groups=groups)
             self._members.directory.announce()
+        elif not self._will_declare:
+            self._will_declare = True
+            self._loop.call_later(self._not_before - now, self._declare_late)
+
+    def _declare_late(self) -> None:
+        self._will_declare = False
+        self._soon()
 
     def _is_active(self, name: str) -> bool:
         node = self._table.get(name)

@@ -13,13 +13,11 @@ from lexmesh.events import RESERVED_PREFIX
 from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.mesh_registry import MeshRegistry
 from lexmesh.mesh.node_links import NodeLinks
+from lexmesh.mesh.parts import MOST_ITEMS, in_parts
 
 __all__ = ["BEAT", "Heartbeats"]
 
 BEAT = RESERVED_PREFIX + "mesh.beat"
-
-MOST_BEATS = 200
-"""In one message."""
 
 MOST_EARLY = 1024
 """Heartbeats that are kept until their nodes' entries come."""
@@ -63,7 +61,7 @@ class Heartbeats:
 
     def greet(self, link: Correspondent, now: int) -> None:
         """Tells a node that has just been linked whose heartbeats are fresh."""
-        for part in _parts([data for _, data in self._fresh(now)]):
+        for part in in_parts([data for _, data in self._fresh(now)]):
             link.send_piece(BEAT, {"beats": part})
 
     def introduce(self, link: Correspondent, versions: Mapping[str, Any], now: int) -> None:
@@ -75,7 +73,7 @@ class Heartbeats:
             now: milliseconds since 1970-01-01 UTC.
         """
         known = {name: rank[:1] for name, rank in versions.items() if isinstance(rank, list)}
-        for part in _parts([data for name, data in self._fresh(now) if known.get(name) != [data["epoch"]]]):
+        for part in in_parts([data for name, data in self._fresh(now) if known.get(name) != [data["epoch"]]]):
             link.send_piece(BEAT, {"beats": part})
 
     def _fresh(self, now: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -104,8 +102,8 @@ class Heartbeats:
         """
         several = data.get("beats") if isinstance(data, dict) else None
         beats = [beat for beat in (several if isinstance(several, list) else [data]) if _is_beat(beat)]
-        unknown = [beat for beat in beats[:MOST_BEATS] if not self._is_known(link, beat)]
-        self._pass_on(link, [beat for beat in beats[:MOST_BEATS] if self._take(beat, now)])
+        unknown = [beat for beat in beats[:MOST_ITEMS] if not self._is_known(link, beat)]
+        self._pass_on(link, [beat for beat in beats[:MOST_ITEMS] if self._take(beat, now)])
         return not unknown
 
     def _is_known(self, link: Correspondent, beat: dict[str, Any]) -> bool:
@@ -141,7 +139,7 @@ class Heartbeats:
         for link, beat in early.values():
             by_link.setdefault(link, []).append(beat)
         for link, beats in by_link.items():
-            for part in _parts(beats):
+            for part in in_parts(beats):
                 self.receive(link, {"beats": part}, now)
 
     def _is_new(self, name: str, epoch: int, number: int) -> bool:
@@ -156,7 +154,3 @@ def _is_beat(data: Any) -> bool:
         and isinstance(data.get("load"), dict)
         and all(type(data.get(name)) is int for name in ("epoch", "number"))
     )
-
-
-def _parts(beats: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    return (beats[at : at + MOST_BEATS] for at in range(0, len(beats), MOST_BEATS))

@@ -67,7 +67,7 @@ class Hello:
     def fault(self, ours: Hello) -> str:
         """Why there is no link to who said this, as the other side is told; empty if there may be one."""
         if self.mesh_name != ours.mesh_name:
-            return f"this node is of the mesh {ours.mesh_name!r}, not of {self.mesh_name!r}"[:123]
+            return f"the node {ours.node_id} is of the mesh {ours.mesh_name!r}, not of {self.mesh_name!r}"[:123]
         if self.node_id != ours.node_id:
             return ""
         if self.entry.epoch == ours.entry.epoch:

@@ -99,7 +99,12 @@ class MeshRegistry:
 
         Returns:
             A function that ends it.
+
+        Raises:
+            TypeError: if it cannot be called.
         """
+        if not callable(notice):
+            raise TypeError(f"a callback must be callable, {type(notice).__name__} is not")
         self.table.notices.append(notice)
         return lambda: self.table.notices.remove(notice) if notice in self.table.notices else None
 

@@ -171,7 +171,7 @@ class NodeLinks:
         except HelloError as error:
             self._refuse(session, str(error)[:123])
             return None
-        fault = theirs.fault(ours)
+        fault = theirs.fault(ours) or self._outdated(theirs)
         is_self = theirs.entry.epoch == ours.entry.epoch and theirs.node_id == ours.node_id
         if greeter is None and (is_self or not fault):
             answer = Hello(ours.mesh_name, ours.entry, session.remote_address.rpartition(":")[0])
@@ -184,6 +184,13 @@ class NodeLinks:
         number = self._numbers.get(session, theirs.number)
         self._attach(NodeLink(session, theirs, ours.node_id, dialled=greeter is not None, number=number))
         return theirs
+
+    def _outdated(self, theirs: Hello) -> str:
+        """Why a node is refused of whose name a later one is linked: both would cut each other off without end."""
+        other = self._by_name.get(theirs.node_id)
+        if other is None or other.epoch <= theirs.entry.epoch:
+            return ""
+        return f"a node {theirs.node_id!r} that started later is linked here: names are unique in a mesh"[:123]
 
     def no_node(self, session: Peer) -> bool:
         """The other side has refused something; whether that was the hello, since it is no node."""

@@ -17,6 +17,9 @@ from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["StateSynchronizer"]
 
+MOST_HEARD = 10_000
+"""Nodes of which is known when they were heard last."""
+
 Send = Callable[[str, str, dict[str, Any]], None]
 
 
@@ -255,7 +258,10 @@ class StateSynchronizer:
         """
         now = self._now()
         taken = self._anti_entropy.taken
+        self._heard.pop(source, None)
         self._heard[source] = now
+        if len(self._heard) > MOST_HEARD:
+            del self._heard[next(iter(self._heard))]
         for answer in self._anti_entropy.receive(kind, data, now):
             if self._send is not None:
                 self._send(source, *answer)

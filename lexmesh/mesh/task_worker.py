@@ -53,7 +53,7 @@ class TaskWorker:
         self._say = say
         self._failures = FailureLog(pipeline.core, now_ms)
         self._desk = Desk()
-        self._running: dict[str, tuple[Job, asyncio.Task[Any]]] = {}
+        self._running: dict[Job, asyncio.Task[Any]] = {}
         for subject, call in ((ASK + ">", self._asked), (CHECK, self._checked), (CANCEL, self._cancelled)):
             pipeline.subscribe(subject, call, None)
 
@@ -98,7 +98,7 @@ class TaskWorker:
 
     def _tasks(self) -> list[asyncio.Task[Any]]:
         """What runs, but for a handler that stops its own node."""
-        return [task for _, task in self._running.values() if task is not asyncio.current_task()]
+        return [task for task in self._running.values() if task is not asyncio.current_task()]
 
     def _give_back(self, jobs: list[Job], reason: str) -> None:
         for job in jobs:
@@ -128,19 +128,19 @@ class TaskWorker:
             return
         job = self._desk.cancel(TaskAttempt(data["task"], data["attempt"], "", event.source_node))
         if job is not None:
-            self._running[_key(job)][1].cancel()
+            self._running[job].cancel()
 
     # -- running ----------------------------------------------------------------------------------------------------
 
     def _begin(self, job: Job) -> None:
         loop = asyncio.get_running_loop()
         task = loop.create_task(_run(job))  # in a turn of its own: that it was accepted leaves first
-        self._running[_key(job)] = job, task
+        self._running[job] = task
         begun = loop.time()
         task.add_done_callback(lambda done: self._ended(job, done, (loop.time() - begun) * 1000))
 
     def _ended(self, job: Job, task: asyncio.Task[Any], milliseconds: float) -> None:
-        del self._running[_key(job)]
+        del self._running[job]
         kind, about = self._outcome(job, task)
         about["ms"] = round(milliseconds, 3)
         try:
@@ -195,7 +195,3 @@ def _told(error: BaseException, *, is_final: bool) -> dict[str, Any]:
     message = lines[0][:MOST_MESSAGE] if lines else ""
     refused = isinstance(error, TaskRefusedError)
     return {"type": type(error).__name__, "message": message, "final": is_final, "refused": refused}
-
-
-def _key(job: Job) -> str:
-    return f"{job.attempt.submitter} {job.attempt.id}"

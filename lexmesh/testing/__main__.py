@@ -28,6 +28,8 @@ def main() -> None:
     mesh.add_argument("--json", action="store_true", help="as one JSON object")
     options = parser.parse_args()
     if options.tool == "mesh":
+        if options.nodes < 1 or options.learned_links < 0 or not options.heartbeat_interval > 0:
+            parser.error("--nodes and --heartbeat-interval must be more than 0, --learned-links 0 or more")
         found = report(options.nodes, options.seed, options.learned_links, options.heartbeat_interval)
         print(json.dumps(found) if options.json else _lines(found))
         return

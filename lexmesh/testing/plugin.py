@@ -38,6 +38,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Makes one test a seed where so many are asked for; a seed that is given is the only one."""
     marker = metafunc.definition.get_closest_marker("mesh_seeds")
     if marker is not None and FIXTURE in metafunc.fixturenames:
+        if len(marker.args) != 1 or type(marker.args[0]) is not int or marker.args[0] < 1:
+            raise pytest.UsageError(
+                f"{metafunc.definition.nodeid}: mesh_seeds takes how many seeds, as in mesh_seeds(20)"
+            )
         seeds = range(*marker.args) if (given := _given_seed(metafunc.config)) is None else [given]
         metafunc.parametrize(FIXTURE, seeds, indirect=True, ids=lambda seed: f"seed{seed}")
 

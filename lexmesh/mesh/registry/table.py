@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +14,8 @@ from lexmesh.mesh.registry.pool import Pool
 from lexmesh.mesh.registry.suspicion import DEAD_PHI, SUSPECT_PHI, Suspicion
 
 __all__ = ["MOST_NODES", "NodeTable", "Notice"]
+
+logger = logging.getLogger("lexmesh.mesh")
 
 MOST_NODES = 10_000
 
@@ -267,7 +270,10 @@ class NodeTable:
 
     def _tell(self, node_id: str, status: NodeStatus, before: NodeStatus | None) -> None:
         for notice in list(self.notices):
-            notice(node_id, status, before)
+            try:
+                notice(node_id, status, before)
+            except Exception:  # a user's; what it is told of has happened all the same
+                logger.exception("a callback for changes of nodes raised")
 
 
 def _rank(known: list[Any]) -> tuple[int, int]:

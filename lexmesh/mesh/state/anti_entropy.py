@@ -98,7 +98,7 @@ class AntiEntropy:
                 return list(self._answer_buckets(data["category"], data["buckets"]))
             if kind in (ENTRIES, DELTA):
                 return self._answer_entries(data, now)
-        except (KeyError, TypeError, AttributeError, EntryError):
+        except (KeyError, TypeError, AttributeError, ValueError):
             self.malformed += 1
         return []
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lexmesh.mesh.state.stamp import NEVER, Stamp
+from lexmesh.mesh.state.stamp import MOST_COUNT, NEVER, Stamp
 
 __all__ = ["EMPTY", "Register", "Write", "by_time", "by_version", "join", "written"]
 
@@ -89,7 +89,8 @@ def written(register: Register, stamp: Stamp, node: str, value: bytes | None) ->
         node: this node.
         value: JSON text; None to delete.
     """
-    write = Write(stamp, node, register.version + 1, value)
+    version = min(register.version + 1, MOST_COUNT - 1)  # one that no other node takes would part it from them for good
+    write = Write(stamp, node, version, value)
     return Register((write,), {**(register.seen or {}), node: stamp})
 
 

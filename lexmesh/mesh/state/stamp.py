@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["MOST_AHEAD_MS", "AheadError", "HybridClock", "Stamp"]
+__all__ = ["MOST_AHEAD_MS", "MOST_COUNT", "AheadError", "HybridClock", "Stamp"]
 
 MOST_AHEAD_MS = 60_000
 """A stamp that is further ahead of this node's time is refused: it would win over all that is written until then."""
+
+
+MOST_COUNT = 1 << 53
+"""Numbers of a stamp, and versions, are below: so they survive any JSON parser."""
 
 
 class Stamp(NamedTuple):
@@ -49,7 +53,12 @@ class HybridClock:
             now: milliseconds since 1970-01-01 UTC.
         """
         last = self.last
-        self.last = Stamp(now, 0) if now > last.ms else Stamp(last.ms, last.logical + 1)
+        if now > last.ms:
+            self.last = Stamp(now, 0)
+        elif last.logical + 1 < MOST_COUNT:
+            self.last = Stamp(last.ms, last.logical + 1)
+        else:  # another node has used the millisecond up
+            self.last = Stamp(last.ms + 1, 0)
         return self.last
 
     def see(self, stamp: Stamp, now: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import orjson
@@ -15,4 +16,18 @@ def kept_text(value: Any) -> bytes:
     Raises:
         TypeError: if JSON cannot say the value.
     """
-    return bytes(memoryview(orjson.dumps(value)))
+    text = orjson.dumps(value)
+    if b"null" in text and not _is_finite(value):
+        raise TypeError("JSON cannot say NaN or infinity")
+    return bytes(memoryview(text))
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value has no number that orjson writes as null."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return True

@@ -9,16 +9,13 @@ from typing import Any
 import orjson
 
 from lexmesh.mesh.state.register import Register, Write
-from lexmesh.mesh.state.stamp import Stamp
+from lexmesh.mesh.state.stamp import MOST_COUNT, Stamp
 from lexmesh.mesh.state.text import kept_text
 
 __all__ = ["MOST_NODES", "Entry", "EntryError", "entry_from", "entry_of"]
 
 MOST_NODES = 1_024
 """Nodes that ever wrote one key."""
-
-MOST_COUNT = 1 << 53
-"""Numbers up to here survive any JSON parser."""
 
 Entry = tuple[str, str, Register]
 

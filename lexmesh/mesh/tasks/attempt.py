@@ -84,11 +84,11 @@ def is_attempt(data: Mapping[str, Any]) -> bool:
 
 
 def attempts_in(data: Any) -> Iterator[tuple[str, int]]:
-    """The tasks and attempts that a CHECK or RUNNING lists; what is none is left out."""
+    """The tasks and attempts that a CHECK or RUNNING lists, each once; what is none is left out."""
     listed = data.get("attempts") if isinstance(data, dict) else None
-    for one in listed[:MOST_CHECKED] if isinstance(listed, list) else ():
-        if isinstance(one, list) and len(one) == 2 and _is_pair(*one):
-            yield one[0], one[1]
+    pairs = (one for one in listed[:MOST_CHECKED] if isinstance(one, list)) if isinstance(listed, list) else ()
+    # an answer may be a result of any length: one for each time that it is asked for would be a flood
+    yield from dict.fromkeys((one[0], one[1]) for one in pairs if len(one) == 2 and _is_pair(*one))
 
 
 def _is_pair(task: Any, number: Any) -> bool:
