@@ -21,68 +21,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from .config_values import Name, Origin, PeerUrl, RedisUrl, Seconds, shown, split_list
 from .errors import ConfigError
-from .node_names import check_name
 from .settings_file import read_settings
 
 __all__ = ["MeshConfig", "Overflow"]
 
 Overflow = Literal["disconnect", "drop_oldest", "drop_newest", "block"]
 
-KIB = 1024
-MIB = 1024 * KIB
+KIB, MIB = 1024, 1024 * 1024
 ENV_PREFIX = "LEXMESH_"
 
-# Options whose value is a URL or a list of them, and so may hold a password.
-_URL_OPTIONS = frozenset({"redis_url", "peers", "addresses"})
 # Options that name a file, relative to the config file that names it.
 _FILE_OPTIONS = ("policy_file", "audit_file", "grpc_tls_certificate", "grpc_tls_key", "grpc_tls_client_ca")
-# Everything before the last @: a password may itself hold any of : / @ unescaped, which is a likely mistake to report.
-_USER_INFO = re.compile(r"^(\w[\w+.-]*:/{0,2})?.*@", re.DOTALL)
-_PASSWORD_QUERY = re.compile(r"(?<=password=)[^&#]*")
-
-
-def _shown(option: str, value: object) -> str:
-    """A value as text for messages and repr, without the passwords of URLs."""
-    return repr(_mask(value) if option in _URL_OPTIONS else value)
-
-
-def _mask(value: object) -> object:
-    if isinstance(value, list):
-        return [_mask(part) for part in value]
-    if not isinstance(value, str):
-        return value
-    return _PASSWORD_QUERY.sub("***", _USER_INFO.sub(r"\1***@", value))
-
-
-def _check_url(url: str, schemes: tuple[str, ...]) -> str:
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in schemes or not rest.strip("/"):
-        begins = " or ".join(f"{name}://" for name in schemes)
-        raise ValueError(f"must be a URL that begins with {begins} and names a host")
-    return url
-
-
-def _split_list(value: object) -> object:
-    # The environment has no lists: LEXMESH_PEERS=ws://a:8765,ws://b:8765
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _check_origin(origin: str) -> str:
-    # An origin as browsers serialise it: RFC 6454, section 6.2.
-    if origin != "null" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", origin, re.IGNORECASE):
-        raise ValueError("must be an origin such as https://example.com or https://example.com:8443, without a path")
-    return origin.lower()
-
-
-Name = Annotated[str, AfterValidator(check_name)]
-Origin = Annotated[str, AfterValidator(_check_origin)]
-RedisUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("redis", "rediss", "unix")))]
-PeerUrl = Annotated[str, AfterValidator(lambda url: _check_url(url, ("ws", "wss", "grpc", "grpcs", "memory")))]
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class MeshConfig(BaseSettings):
@@ -120,7 +74,7 @@ class MeshConfig(BaseSettings):
     # scheme's own, "null" for pages without one; default none: all. Others get 403. Clients that are no browsers send
     # no Origin and are let in: this guards a browser's user and authenticates nobody. In the environment: separated by
     # commas.
-    allowed_origins: Annotated[list[Origin], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
+    allowed_origins: Annotated[list[Origin], NoDecode, BeforeValidator(split_list)] = Field(default_factory=list)
 
     # Listen for WebSocket clients, default true. A node without it has no HTTP pages either, and links to others over
     # gRPC, in memory, or by dialling only.
@@ -149,12 +103,13 @@ class MeshConfig(BaseSettings):
     # Shorter finds vanished clients sooner, and costs each client a packet.
     grpc_keepalive: Seconds = 30.0
 
-    # Where Redis is, default "redis://localhost:6379"; redis://, rediss:// (TLS) or unix://. A password in it is never
-    # shown in a repr or an error.
+    # Where Redis is, default "redis://localhost:6379"; the README has all forms. A password in it is never shown.
     redis_url: RedisUrl = "redis://localhost:6379"
 
     # Use Redis between nodes, default true; a mesh of directly linked nodes (`peers`) does not need it.
     enable_redis: bool = True
+    # Must a node not start without Redis? Default false: it says so once, and joins when Redis is there.
+    redis_required: bool = False
 
     # Redis channel for ritual events, default "spiral_ritual_events".
     ritual_channel: str = Field(default="spiral_ritual_events", min_length=1, max_length=256)
@@ -165,10 +120,10 @@ class MeshConfig(BaseSettings):
 
     # Nodes to link to directly, ws://, wss://, grpc://, grpcs:// or memory://; default none. One live peer is enough,
     # the rest is learned from it; two or three survive the loss of one. In the environment: separated by commas.
-    peers: Annotated[list[PeerUrl], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
+    peers: Annotated[list[PeerUrl], NoDecode, BeforeValidator(split_list)] = Field(default_factory=list)
 
     # Tasks that this node takes, default none; other nodes find it by them. In the environment: separated by commas.
-    capabilities: Annotated[list[Name], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
+    capabilities: Annotated[list[Name], NoDecode, BeforeValidator(split_list)] = Field(default_factory=list)
 
     # Nodes that this one links to by itself, beyond `peers`, as it learns of them; default 8 (0–256). A mesh has some
     # nodes × learned_links links, each with its share of all broadcasts; 0 keeps to what `peers` says.
@@ -176,7 +131,7 @@ class MeshConfig(BaseSettings):
 
     # URLs under which other nodes reach this one, of the same schemes; default none: host and ports, or,
     # where it listens on all addresses, the one that a peer has seen. In the environment: separated by commas.
-    addresses: Annotated[list[PeerUrl], NoDecode, BeforeValidator(_split_list)] = Field(default_factory=list)
+    addresses: Annotated[list[PeerUrl], NoDecode, BeforeValidator(split_list)] = Field(default_factory=list)
 
     # Seconds between two heartbeats, default 30. A lost node is suspected after some three to four of them; each node
     # sends 1/heartbeat_interval messages a second to each peer. Shorter finds losses sooner and costs more.
@@ -330,7 +285,7 @@ class MeshConfig(BaseSettings):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name in type(self).model_fields:
-            yield name, _Verbatim(_shown(name, getattr(self, name)))
+            yield name, _Verbatim(shown(name, getattr(self, name)))
 
 
 class _Verbatim(str):
@@ -350,7 +305,7 @@ def _config_error(error: ValidationError, sources: dict[str, str]) -> ConfigErro
     if first["type"] in ("extra_forbidden", "no_such_attribute"):
         return ConfigError(option, None, f"unknown option{_suggestion(name)}", sources.get(name, ""))
     reason = first["msg"].removeprefix("Value error, ")
-    return ConfigError(option, _shown(name, first["input"]), reason[:1].lower() + reason[1:], sources.get(name, ""))
+    return ConfigError(option, shown(name, first["input"]), reason[:1].lower() + reason[1:], sources.get(name, ""))
 
 
 def _suggestion(name: str) -> str:

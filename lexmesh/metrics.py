@@ -26,6 +26,13 @@ OTHER_SUBJECTS: Final = "_other"
 MOST_RULES: Final = 200
 OTHER_RULES: Final = "_other"
 
+REDIS_LOSSES: Final = {
+    "reconnects": "Connections to Redis that broke and were made again",
+    "lost": "Messages published by other nodes that did not come through Redis",
+    "refused": "Publications on Redis that no node of this mesh has made",
+    "unpublished": "Messages that Redis did not let this node publish",
+}
+
 Ledger = Mapping[str, Any]
 
 
@@ -79,6 +86,8 @@ class _Snapshot:
         yield from _policy(self._ledger)
         yield from _egress(self._ledger)
         yield from _by_subject(self._ledger)
+        if (redis := self._ledger.get("redis")) is not None:
+            yield from _redis(redis)
 
 
 def _gauges(ledger: Ledger) -> Iterator[Metric]:
@@ -144,6 +153,14 @@ def _egress(ledger: Ledger) -> Iterator[Metric]:
     for reason, count in egress["dropped"].items():
         dropped.add_metric([reason], count)
     yield dropped
+
+
+def _redis(redis: Mapping[str, Any]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("lexmesh_redis_up", "1 while Redis is connected", value=int(redis["up"]))
+    yield GaugeMetricFamily("lexmesh_redis_nodes", "Other nodes heard through Redis", value=len(redis["nodes"]))
+    yield CounterMetricFamily("lexmesh_redis_publications", "Publications of other nodes", value=redis["publications"])
+    for name, help in REDIS_LOSSES.items():
+        yield CounterMetricFamily(f"lexmesh_redis_{name}", f"{help}, over all starts of this node", value=redis[name])
 
 
 def _by_subject(ledger: Ledger) -> Iterator[Metric]:

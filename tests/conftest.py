@@ -34,6 +34,9 @@ def _uncover_installed_package() -> None:
 
 _uncover_installed_package()
 
+# A server of the developer's own is none of the tests' business; those of Redis start theirs.
+os.environ.setdefault("LEXMESH_ENABLE_REDIS", "false")
+
 # Deadlines time a single example: on a busy machine, or with an instrumented core, they say nothing about the code.
 settings.register_profile("lexmesh", deadline=None, print_blob=True)
 settings.register_profile(

@@ -23,6 +23,7 @@ DEFAULTS = {
     "grpc_keepalive": 30.0,
     "redis_url": "redis://localhost:6379",
     "enable_redis": True,
+    "redis_required": False,
     "ritual_channel": "spiral_ritual_events",
     "memory_name": None,
     "peers": [],

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS: list[tuple[int, str]] = [
     (-1, "lexmesh.errors"),  # every module may raise them
     (0, "lexmesh.config"),
+    (0, "lexmesh.config_values"),
     (0, "lexmesh.events"),
     (0, "lexmesh.node_names"),
     (0, "lexmesh.settings_file"),

@@ -127,3 +127,27 @@ def test_subjects_that_clients_make_up_do_not_multiply_without_end() -> None:
     assert len(by_subject) == MOST_SUBJECTS + 1
     assert by_subject[f"made.up.{count - 1}"] == count
     assert by_subject["_other"] == sum(range(1, 51))
+
+
+def test_redis_shows_where_a_node_uses_it() -> None:
+    state = {
+        "up": True,
+        "nodes": ["a", "b"],
+        "publications": 7,
+        "reconnects": 1,
+        "lost": 2,
+        "refused": 3,
+        "unpublished": 4,
+    }
+    families = text_string_to_metric_families(prometheus_text({**LEDGER, "redis": state}).decode())
+    found = {sample.name: sample.value for family in families for sample in family.samples if "redis" in sample.name}
+    assert found == {
+        "lexmesh_redis_up": 1,
+        "lexmesh_redis_nodes": 2,
+        "lexmesh_redis_publications_total": 7,
+        "lexmesh_redis_reconnects_total": 1,
+        "lexmesh_redis_lost_total": 2,
+        "lexmesh_redis_refused_total": 3,
+        "lexmesh_redis_unpublished_total": 4,
+    }
+    assert b"redis" not in prometheus_text(LEDGER)

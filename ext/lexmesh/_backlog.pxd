@@ -11,6 +11,7 @@ cdef struct Record:
     uint32_t count          # messages
     uint32_t size           # bytes in the buffer, framing included
     bint starts_frame
+    uint32_t round          # of the backlog when the message was queued
 
 
 cdef class Backlog(Endpoint):
@@ -20,6 +21,7 @@ cdef class Backlog(Endpoint):
     cdef Py_ssize_t record_first, record_count, record_capacity
     cdef Py_ssize_t riding
     cdef bint keeps_frames      # one record a message, so that the oldest frames can be dropped
+    cdef uint32_t round         # what is queued in one round may leave together; others keep their order
 
     cdef int _record(self, Subject* subject, uint32_t size, bint starts_frame) except -1
     cdef void _settle(self, Py_ssize_t count) noexcept
@@ -34,7 +36,7 @@ cdef inline bint counted(Backlog backlog, Subject* subject, uint32_t size) noexc
     if backlog.record_count <= backlog.riding or backlog.keeps_frames:
         return False
     last = &backlog.records[backlog.record_first + backlog.record_count - 1]
-    if last.subject != subject:
+    if last.subject != subject or last.round != backlog.round:
         return False
     last.count += 1
     last.size += size

@@ -33,7 +33,7 @@ cdef class Backlog(Endpoint):
                 memmove(self.records, self.records + self.record_first, <size_t>self.record_count * sizeof(Record))
             self.record_first = 0
             end = self.record_count
-        self.records[end] = Record(subject, 1, size, starts_frame)
+        self.records[end] = Record(subject, 1, size, starts_frame, self.round)
         self.record_count += 1
         return 0
 

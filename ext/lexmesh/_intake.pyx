@@ -18,7 +18,7 @@ from lexmesh._ledger cimport Ingress
 from lexmesh._nsr cimport Scanner
 from lexmesh._police cimport Police
 from lexmesh._relay cimport Relay, init_relay, release_relay, start_relay
-from lexmesh._router cimport Endpoint, Subject
+from lexmesh._router cimport Endpoint, Subject, takes
 from lexmesh._span cimport OK, TOO_BIG, UNKNOWN_FIELD, Span, Status, is_literal, same, span
 from lexmesh._status cimport malformed, reason_of
 from lexmesh._unknown cimport allows_unknown, decode_newer
@@ -314,7 +314,7 @@ cdef class Intake(Police):
                         elected = [endpoint] if elected is None else [*elected, endpoint]
                     elif endpoint is not None:
                         offered += self._offer(endpoint, subject, source, None)
-                elif endpoint is not source or endpoint.echo:
+                elif takes(endpoint, source):
                     offered += self._offer(endpoint, subject, source, None)
         else:
             offered = self._offer_directed(env, subject, source, to_me)
@@ -348,7 +348,7 @@ cdef class Intake(Police):
         if to_me:
             return 0
         for endpoint in self.router.node_links:
-            if endpoint is not source:
+            if takes(endpoint, source):
                 offered += self._offer(endpoint, subject, source, None)
         return offered
 

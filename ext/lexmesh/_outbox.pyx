@@ -146,6 +146,18 @@ cdef class Outbox(Framer):
         self.core.floods = True
         self.core.router.join(self, name)
 
+    def ride(self, bint outwards):
+        """Makes this a way to or from a medium that many nodes hear; what is in anybody's name may pass.
+
+        Args:
+            outwards: whether it is one to the medium.
+        """
+        self.core.floods = True
+        self.is_node = True
+        self.nameless = self.echo = False
+        self.outlet = outwards
+        self.on_medium = True
+
     def send(self, event_type, data=None, *, reply_to=""):
         """Queues a reserved message of the link's own, outside the ledger.
 

@@ -36,6 +36,8 @@ cdef class Endpoint:
     cdef bint nameless              # a link whose peer has not been heard to name itself
     cdef bint away                  # a link that waits for its peer to come back: who comes otherwise may have its name
     cdef readonly bint is_node      # a link to a node of the mesh, which passes on what others have said
+    cdef bint outlet                # a way to a medium that many nodes hear, and not what that has brought already
+    cdef public bint on_medium      # what comes from here is, or has been, on that medium
     cdef Tally tally
     cdef uint64_t pending           # offered, outcome not yet known
     cdef uint64_t undecided         # taken, outcome not yet known
@@ -52,6 +54,13 @@ cdef class Endpoint:
     cdef void drop(self, Subject* subject, Drop reason, uint64_t count) noexcept nogil
 
 
+cdef inline bint takes(Endpoint endpoint, Endpoint source) noexcept nogil:
+    """Whether a link gets what another one has brought."""
+    if endpoint.outlet:
+        return not source.on_medium
+    return endpoint is not source or endpoint.echo
+
+
 cdef class Router:
     cdef Subject** slots
     cdef Py_ssize_t subject_count
@@ -64,6 +73,8 @@ cdef class Router:
     cdef dict named                 # node name: Endpoint
     cdef readonly dict connections  # epoch: Endpoint of a client, to which answers go to what it has left unnamed
     cdef readonly list node_links   # Endpoints of nodes: they get what is for names that nobody here bears
+    cdef public object channel_of   # callable(subject) -> Endpoint or None: what a medium carries a subject by
+    cdef public object on_change    # callable(), told of each change of the subscriptions
     cdef object trie
     cdef list routes                # keeps every Subject.route alive
 
@@ -80,3 +91,4 @@ cdef class Router:
     cpdef void forget(self, Endpoint endpoint) except *
     cpdef void name(self, Endpoint endpoint, str name) except *
     cpdef void join(self, Endpoint endpoint, str name) except *
+    cpdef void stand_in(self, Endpoint endpoint, str name) except *

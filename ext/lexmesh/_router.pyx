@@ -194,6 +194,8 @@ cdef class Router:
             return <list>subject.route
         cdef list lists = matches(self.trie, name.ptr[:name.len].decode().split("."))
         cdef list route = list(dict.fromkeys(endpoint for endpoints in lists for endpoint in endpoints))
+        if self.channel_of is not None and (channel := self.channel_of(name.ptr[:name.len].decode())) is not None:
+            route.append(<Endpoint?>channel)
         if subject is not &self.other:
             self.routes.append(route)
             subject.route = <void*>route
@@ -217,6 +219,8 @@ cdef class Router:
         """Makes every cached route stale. The lists they point to may go: no route is in use across this call."""
         self.generation += 1
         self.routes = []
+        if self.on_change is not None:
+            self.on_change()
 
     cpdef void subscribe(self, str pattern, Endpoint endpoint) except *:
         cdef list endpoints = self.patterns.get(pattern)
@@ -297,6 +301,35 @@ cdef class Router:
                 if not endpoint.is_node:
                     return True
         return False
+
+    cpdef void stand_in(self, Endpoint endpoint, str name) except *:
+        """Lets an endpoint get what is for a node, while no link to that node does."""
+        cdef Endpoint bearer = self.named.get(name)
+        if bearer is None or not bearer.is_node:
+            self.name(endpoint, name)
+
+    def attach(self, Endpoint endpoint not None):
+        """Gives an endpoint what is for names that nobody here bears; nothing that is broadcast."""
+        if endpoint not in self.node_links:
+            self.node_links = [*self.node_links, endpoint]
+
+    def interest(self, ignored not None):
+        """The patterns that somebody here subscribed to, but for the links to some nodes.
+
+        Args:
+            ignored: names of those nodes.
+        """
+        cdef list endpoints
+        cdef Endpoint endpoint
+        return {
+            pattern
+            for pattern, endpoints in self.patterns.items()
+            if any([not endpoint.is_node or endpoint.name not in ignored for endpoint in endpoints])
+        }
+
+    def refresh(self):
+        """Has every route found anew: what carries a subject may be another now."""
+        self._changed()
 
     def listeners(self, str subject not None):
         """How many endpoints are subscribed to a subject."""

@@ -17,3 +17,4 @@ cdef class StreamLink(Outbox):
     cdef bint deaf              # takes nothing more in
 
     cdef void _cut(self) noexcept nogil
+    cdef Py_ssize_t _most_together(self) noexcept nogil

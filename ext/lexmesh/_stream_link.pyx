@@ -17,6 +17,9 @@ from lexmesh._ledger cimport Drop
 from lexmesh._outbox cimport FLUSH_BYTES, QUIET_BYTES, Outbox
 from lexmesh._span cimport OK, Span, Status, span
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
 MOST_BATCH_BYTES = MOST_BATCH
 
 
@@ -120,17 +123,35 @@ cdef class StreamLink(Outbox):
             return None
         return PyBytes_FromStringAndSize(<const char*>self.leaving.ptr + self.taken, self.front_size)
 
+    @property
+    def front_messages(self):
+        """How many messages are in what `front` gives."""
+        return self.front_count
+
+    def refuse(self, str reason not None):
+        """Counts something that came and is no Batch as one malformed message, and records it.
+
+        Args:
+            reason: why it is none.
+        """
+        self.core.refuse(reason, self)
+
     cdef void _cut(self) noexcept nogil:
         """Finds how many whole messages fit a Batch; at least one."""
         cdef Span whole = span(self.leaving.ptr + self.taken, self.ahead)
         cdef Span event
         cdef Py_ssize_t at = 0
+        cdef Py_ssize_t most = self._most_together()
         self.front_count = 0
-        while at < whole.len and next_in_batch(whole, &at, &event) == OK:
+        while at < whole.len and self.front_count < most and next_in_batch(whole, &at, &event) == OK:
             if at > MOST_BATCH and self.front_count:
                 return
             self.front_count += 1
             self.front_size = at
+
+    cdef Py_ssize_t _most_together(self) noexcept nogil:
+        """How many messages one Batch may have."""
+        return PY_SSIZE_T_MAX
 
     def written(self):
         """The stream has taken what `front` gave it."""

@@ -85,6 +85,10 @@ def mesh_start(
     mesh_name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The mesh that it belongs to. Default spiral_codex_mesh.")
     ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Redis, which carries the mesh too. Default redis://localhost:6379."),
+    ] = None,
     no_redis: Annotated[bool, typer.Option("--no-redis", help="Run without Redis.")] = False,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
     node_id: NodeId = None,
@@ -111,7 +115,8 @@ def mesh_start(
             "websocket_port": port,
             "grpc_port": grpc_port,
             "host": host,
-            "enable_redis": False if no_redis else None,
+            "redis_url": redis,
+            "enable_redis": _redis_wanted(redis, without=no_redis),
             "peers": peer or None,
             "mesh_name": mesh_name,
             "node_id": node_id,
@@ -120,6 +125,13 @@ def mesh_start(
         },
     )
     return run(serve(settings, log_level=log_level, as_json=as_json))
+
+
+def _redis_wanted(url: str | None, *, without: bool) -> bool | None:
+    """What the command line says of Redis; None for nothing."""
+    if without and url is not None:
+        raise typer.BadParameter("--redis and --no-redis exclude each other")
+    return False if without else True if url is not None else None
 
 
 @mesh_app.command("status")

@@ -26,6 +26,7 @@ FLAGS: Final = {
     "websocket_port": "--port",
     "grpc_port": "--grpc-port",
     "host": "--host",
+    "redis_url": "--redis",
     "enable_redis": "--no-redis",
     "peers": "--peer",
     "mesh_name": "--mesh-name",

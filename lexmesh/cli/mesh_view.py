@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..errors import ConnectError, DisconnectedError, HandshakeError, RequestTimeoutError, TransportError
 from ..mesh.membership import STATUS
+from ..metrics import REDIS_LOSSES
 from ..transports.clients import client_of
 from .arguments import made_up_name
 from .exits import OK
@@ -85,10 +86,20 @@ def _summary(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("uptime", f"{status['uptime']:.0f} s"),
         ("connected nodes", str(status["connected_nodes"])),
         ("links", ", ".join(status["links"]) or "none"),
+        *_redis(status.get("redis")),
         ("average entropy", f"{status['average_entropy']:.2f}"),
         ("total recursion depth", str(status["total_recursion_depth"])),
         *((f"no link to {url}", str(fault)) for url, fault in status["faults"].items()),
     ]
+
+
+def _redis(state: Any) -> list[tuple[str, str]]:
+    """A line about Redis, where the node uses it."""
+    if not isinstance(state, dict):
+        return []
+    losses = ", ".join(f"{name} {state[name]}" for name in REDIS_LOSSES if state.get(name))
+    how = f"up, {len(state['nodes'])} other nodes" if state["up"] else f"down: {state['fault'] or 'connecting'}"
+    return [("Redis", f"{state['url']}, {how}{'; ' if losses else ''}{losses}")]
 
 
 def _cells(node: dict[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
@@ -38,10 +38,16 @@ from lexmesh.transports.loop import run_until_signal
 from lexmesh.transports.wall_clock import now_ms, wall_ms
 from lexmesh.transports.websocket import WebSocketServer
 
+if TYPE_CHECKING:
+    from lexmesh.mesh.redis_mesh import RedisMesh
+
 __all__ = ["MeshCore"]
 
 TASKS_SHARE = 0.5
 """Of a stop's time, what task handlers that run may take."""
+
+REDIS_SHARE = 0.3
+"""Of what is left of a stop's time then, what may take to publish on Redis what waits."""
 
 DOORS_SHARE = 0.5
 """Of what is left of a stop's time then, what transports but WebSocket may take."""
@@ -117,6 +123,7 @@ class MeshCore(TaskMethods):
         self._members.on_lost.append(self.tasks.lost)
         ClientTasks(self.tasks, self._members)
         self._doors = Doors(self.config, self.pipeline)
+        self._redis: RedisMesh | None = None
         self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
         self._groups = GroupShares(self._protocol.groups, self.registry, self._members)
         self.gateway.add_links(self._other_endpoints)
@@ -150,6 +157,19 @@ class MeshCore(TaskMethods):
         await self.bus.start()
         self.tasks.start()
         self._groups.start()
+        try:
+            await self._start_redis()
+        except BaseException:
+            await self.stop(0)
+            raise
+
+    async def _start_redis(self) -> None:
+        if not (self.config.enable_redis or self.config.redis_required):
+            return
+        from lexmesh.mesh.redis_mesh import RedisMesh  # noqa: PLC0415 - redis takes a while to load
+
+        self._redis = RedisMesh(self.gateway, self._members, self.registry, self.registry.table.own.epoch)
+        await self._redis.start(required=self.config.redis_required)
 
     async def stop(self, seconds: float | None = None) -> None:
         """Says goodbye to the other nodes, drains and closes.
@@ -175,7 +195,11 @@ class MeshCore(TaskMethods):
         begun = asyncio.get_running_loop().time()
         await self.tasks.stop(TASKS_SHARE * seconds)
         await self._members.close()
-        await self._doors.close(DOORS_SHARE * max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
+        left = max(0.0, seconds - (asyncio.get_running_loop().time() - begun))
+        if self._redis is not None:
+            redis, self._redis = self._redis, None
+            await redis.stop(REDIS_SHARE * left)
+        await self._doors.close(DOORS_SHARE * left)
         await self.gateway.stop(max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
         await self.state.stop()
 
@@ -291,11 +315,13 @@ class MeshCore(TaskMethods):
             uptime=(now_ms() - self._started) / 1000 if self._started else 0.0,
             links=self._members.links.names(),
             faults=self._members.faults,
+            redis=None if self._redis is None else self._redis.status(),
         )
 
     def ledger(self) -> dict[str, Any]:
-        """What came in and went out, by outcome, with this node's name, uptime and links."""
-        return self.gateway.ledger()
+        """What came in and went out, by outcome, with this node's name, uptime and links, and how Redis stands."""
+        through_redis = {} if self._redis is None else {"redis": self._redis.status()}
+        return {**self.gateway.ledger(), **through_redis}
 
     @property
     def port(self) -> int:
@@ -353,7 +379,8 @@ class MeshCore(TaskMethods):
             self._members.directory.announce()
 
     def _other_endpoints(self) -> list[Endpoint]:
-        return [*self._doors.endpoints, *self._members.endpoints]
+        through_redis = self._redis.endpoints if self._redis is not None else []
+        return [*self._doors.endpoints, *through_redis, *self._members.endpoints]
 
     def _tell_tick(self, tick: int) -> None:
         """Publishes `bio_sync`, unless nobody would hear it."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from lexmesh.events import RESERVED_PREFIX
-from lexmesh.mesh.node_link import NodeLink
+from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.node_links import NodeLinks
 from lexmesh.mesh.parts import in_parts
 from lexmesh.mesh.registry.node import NodeEntry
@@ -41,15 +41,19 @@ class Directory:
         """Tells all of this node's own entry, which has changed."""
         self._links.tell(NODES, {"entries": [self._table.own.data()]})
 
-    def learn(self, link: NodeLink, entry: NodeEntry, now: int) -> None:
+    def introduce(self, link: Correspondent) -> None:
+        """Tells one node of this one's own entry."""
+        link.send(NODES, {"entries": [self._table.own.data()]})
+
+    def learn(self, link: Correspondent, entry: NodeEntry, now: int) -> None:
         """Takes the entry that came with a hello, and passes it on."""
         self._merge(link, [entry.data()], now)
 
-    def compare(self, link: NodeLink) -> None:
+    def compare(self, link: Correspondent) -> None:
         """Asks a node what it knows that is not known here; what both know the same costs 16 hex digits."""
         link.send(DIGEST, {"whole": self._whole()})
 
-    def receive(self, link: NodeLink, kind: str, data: Any, now: int) -> bool:
+    def receive(self, link: Correspondent, kind: str, data: Any, now: int) -> bool:
         """Takes in what another node's directory sent, and answers it.
 
         Args:
@@ -74,13 +78,13 @@ class Directory:
             link.send(DIGEST, {"versions": self._table.digest()})
         return self._table.own.epoch != epoch
 
-    def _answer(self, link: NodeLink, versions: dict[str, Any], *, is_answer: bool) -> None:
+    def _answer(self, link: Correspondent, versions: dict[str, Any], *, is_answer: bool) -> None:
         for entries in in_parts(self._table.newer_than(versions)):
             link.send_piece(NODES, {"entries": entries})
         if not is_answer:
             link.send(DIGEST, {"versions": self._table.digest(), "answer": True})
 
-    def _merge(self, link: NodeLink, entries: Iterable[Any], now: int) -> None:
+    def _merge(self, link: Correspondent, entries: Iterable[Any], now: int) -> None:
         names = self._table.merge(entries, now)
         if self._table.own.node_id in names:  # who sent that entry has to hear that there is a later one
             link.send(NODES, {"entries": [self._table.own.data()]})

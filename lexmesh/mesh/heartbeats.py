@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lexmesh.events import RESERVED_PREFIX
+from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.mesh_registry import MeshRegistry
-from lexmesh.mesh.node_link import NodeLink
 from lexmesh.mesh.node_links import NodeLinks
 from lexmesh.mesh.parts import MOST_ITEMS, in_parts
 
@@ -45,7 +45,7 @@ class Heartbeats:
         self._interval = interval
         self._number = 0
         self.on_beat: Callable[[str], object] = lambda _name: None
-        self._early: dict[str, tuple[NodeLink, dict[str, Any]]] = {}  # of nodes whose entry has not come yet
+        self._early: dict[str, tuple[Correspondent, dict[str, Any]]] = {}  # of nodes whose entry has not come yet
         self._latest: dict[str, tuple[int, dict[str, Any]]] = {}  # by node: when it came, and the message
 
     def beat(self, now: int) -> None:
@@ -59,12 +59,12 @@ class Heartbeats:
         self._links.tell(BEAT, data)
         self.on_beat(own.node_id)
 
-    def greet(self, link: NodeLink, now: int) -> None:
+    def greet(self, link: Correspondent, now: int) -> None:
         """Tells a node that has just been linked whose heartbeats are fresh."""
         for part in in_parts([data for _, data in self._fresh(now)]):
             link.send_piece(BEAT, {"beats": part})
 
-    def introduce(self, link: NodeLink, versions: Mapping[str, Any], now: int) -> None:
+    def introduce(self, link: Correspondent, versions: Mapping[str, Any], now: int) -> None:
         """Tells a node of the fresh heartbeats of those whom it has only just learned of.
 
         Args:
@@ -83,7 +83,13 @@ class Heartbeats:
             elif now - heard <= self._interval:
                 yield name, data
 
-    def receive(self, link: NodeLink, data: Any, now: int) -> bool:
+    def present(self, link: Correspondent) -> None:
+        """Tells a node of this one's own latest heartbeat."""
+        latest = self._latest.get(self._table.own.node_id)
+        if latest is not None:
+            link.send(BEAT, latest[1])
+
+    def receive(self, link: Correspondent, data: Any, now: int) -> bool:
         """Takes in a heartbeat, or several, and passes on those that are new.
 
         Args:
@@ -100,7 +106,7 @@ class Heartbeats:
         self._pass_on(link, [beat for beat in beats[:MOST_ITEMS] if self._take(beat, now)])
         return not unknown
 
-    def _is_known(self, link: NodeLink, beat: dict[str, Any]) -> bool:
+    def _is_known(self, link: Correspondent, beat: dict[str, Any]) -> bool:
         """Whether a heartbeat is of a node that is known; one that is not is kept until its entry comes."""
         node = self._table.get(beat["node"])
         if node is not None and node.entry.epoch >= beat["epoch"]:
@@ -120,7 +126,7 @@ class Heartbeats:
         self.on_beat(name)
         return True
 
-    def _pass_on(self, link: NodeLink, beats: list[dict[str, Any]]) -> None:
+    def _pass_on(self, link: Correspondent, beats: list[dict[str, Any]]) -> None:
         if len(beats) == 1:
             self._links.tell(BEAT, beats[0], but=link)
         elif beats:
@@ -129,7 +135,7 @@ class Heartbeats:
     def catch_up(self, now: int) -> None:
         """Takes in again what came before its node's entry: else a new node would not be active for an interval."""
         early, self._early = self._early, {}
-        by_link: dict[NodeLink, list[dict[str, Any]]] = {}
+        by_link: dict[Correspondent, list[dict[str, Any]]] = {}
         for link, beat in early.values():
             by_link.setdefault(link, []).append(beat)
         for link, beats in by_link.items():

@@ -12,6 +12,7 @@ from lexmesh._router import Endpoint
 from lexmesh.config import MeshConfig
 from lexmesh.events import RESERVED_PREFIX
 from lexmesh.mesh.clock import FrequencySync
+from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.dialler import Node, PeerDialler
 from lexmesh.mesh.directory import DIGEST, NODES, Directory
 from lexmesh.mesh.heartbeats import BEAT, Heartbeats
@@ -19,7 +20,7 @@ from lexmesh.mesh.hello import HELLO, Hello
 from lexmesh.mesh.mesh_registry import MeshRegistry
 from lexmesh.mesh.neighbours import neighbours
 from lexmesh.mesh.node_link import NodeLink
-from lexmesh.mesh.node_links import RETIRED, NodeLinks
+from lexmesh.mesh.node_links import ON_MEDIUM, RETIRED, NodeLinks
 from lexmesh.mesh.probe import ANSWER, PROBE, Probes
 from lexmesh.mesh.shared_state import SharedState
 from lexmesh.mesh.synchronizer import StateSynchronizer
@@ -163,12 +164,16 @@ class Membership:
         self.directory.compare(link)
         self.heartbeats.greet(link, now_ms())
         self.probes.ask(link)
+        if self.links.medium is not None:
+            self.links.medium.linked(link)
         if link.dialled:
             self.shared.compare(link)
 
     def _down(self, name: str) -> None:
         logger.info("no longer linked to %s", name)
         self.probes.forget(name)
+        if self.links.medium is not None:
+            self.links.medium.unlinked(name)
         for dialler in (*self._configured, *self._learned.values()):
             dialler.look_again()
         for told in self.on_lost:
@@ -193,7 +198,7 @@ class Membership:
             return self.links.no_node(session)
         elif (link := self.links.of(session)) is not None:
             link.unanswered = 0
-            return self._heard(link, kind, event.data)
+            return self.heard(link, kind, event.data)
         else:
             return False
         return True
@@ -206,23 +211,35 @@ class Membership:
             if hello.seen_at:
                 self._seen_at(hello.seen_at)
 
-    def _heard(self, link: NodeLink, kind: str, data: Any) -> bool:
+    def heard(self, link: Correspondent, kind: str, data: Any) -> bool:
+        """Takes what another node says to this one, by whichever way; whether it was something of a mesh's."""
         if kind == BEAT:
             if not self.heartbeats.receive(link, data, now_ms()):
                 self.directory.compare(link)
-        elif kind in (PROBE, ANSWER):
-            self.probes.receive(link, kind, data)
         elif kind in (NODES, DIGEST):
             self._learn(link, kind, data, now_ms())
-        elif kind == RETIRED:
-            self.links.retired(link)
         elif kind.startswith(STATE):
             self.shared.receive(link, kind, data)
+        elif isinstance(link, NodeLink):
+            return self._heard_on_link(link, kind, data)
         else:
             return False
         return True
 
-    def _learn(self, link: NodeLink, kind: str, data: Any, now: int) -> None:
+    def _heard_on_link(self, link: NodeLink, kind: str, data: Any) -> bool:
+        """Takes what is about the very link that it came by."""
+        if kind in (PROBE, ANSWER):
+            self.probes.receive(link, kind, data)
+        elif kind == RETIRED:
+            self.links.retired(link)
+        elif kind == ON_MEDIUM:
+            if self.links.medium is not None:
+                self.links.medium.claimed(link, data)
+        else:
+            return False
+        return True
+
+    def _learn(self, link: Correspondent, kind: str, data: Any, now: int) -> None:
         if self.directory.receive(link, kind, data, now):
             self.heartbeats.beat(now)
         if isinstance(data, dict) and isinstance(versions := data.get("versions"), dict):
@@ -238,9 +255,11 @@ class Membership:
         self.look_around()
 
     def compare(self) -> None:
-        """Compares with one linked node, drawn at random, what both know."""
-        links = list(self.links)
-        if links:
-            link = chance().choice(links)
+        """Compares with one node, drawn at random of those linked or on a medium, what both know."""
+        others: list[Correspondent] = list(self.links)
+        if self.links.medium is not None:
+            others += self.links.medium.peers()
+        if others:
+            link = chance().choice(others)
             self.directory.compare(link)
             self.shared.compare(link)

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from typing import Any
-
+from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.hello import Hello
 from lexmesh.transports.peer import Peer
 
 __all__ = ["NodeLink"]
 
-MOST_QUEUED = 512 * 1024
-"""Bytes that may wait for a link before the pieces of something long wait for their turn; far below any overflow."""
 
-MOST_PIECES = 8192
-"""That wait: some 512 MB of state. What a peer asks for beyond that, and does not read, it may ask for again."""
-
-PIECE_SECONDS = 0.01
-"""How often it is looked whether there is room for more of them."""
-
-
-class NodeLink:
+class NodeLink(Correspondent):
     """A connection over which a node has said hello.
 
     Args:
@@ -38,8 +26,7 @@ class NodeLink:
     """
 
     def __init__(self, session: Peer, hello: Hello, own_name: str, *, dialled: bool, number: int = 0) -> None:
-        self.session = session
-        self.name = hello.node_id
+        super().__init__(session, hello.node_id)
         self.epoch = hello.entry.epoch
         self.dialled = dialled
         self.dialler = own_name if dialled else self.name
@@ -47,7 +34,6 @@ class NodeLink:
         self.unanswered = 0
         self.retired = False
         self.peer_retired = False
-        self._pieces: deque[tuple[str, Any]] = deque()
 
     def wins_over(self, other: NodeLink) -> bool:
         """Whether this link, which has just come, is kept rather than another one to the same node.
@@ -61,31 +47,3 @@ class NodeLink:
         if self.dialler != other.dialler:
             return self.dialler < other.dialler
         return self.number >= other.number
-
-    def send(self, kind: str, data: Any) -> None:
-        """Queues a reserved message."""
-        if not self.session.outbox.closed:
-            self.session.send(kind, data)
-
-    @property
-    def pieces(self) -> int:
-        """How many messages wait here."""
-        return len(self._pieces)
-
-    def send_piece(self, kind: str, data: Any) -> None:
-        """Queues one of many messages; they wait for each other here, so that the live traffic has room."""
-        if not self._pieces and self.session.outbox.queued < MOST_QUEUED:
-            self.send(kind, data)
-            return
-        if not self._pieces:
-            asyncio.get_running_loop().call_later(PIECE_SECONDS, self._send_pieces)
-        if len(self._pieces) < MOST_PIECES:
-            self._pieces.append((kind, data))
-
-    def _send_pieces(self) -> None:
-        if self.session.outbox.closed:
-            self._pieces.clear()
-        while self._pieces and self.session.outbox.queued < MOST_QUEUED:
-            self.send(*self._pieces.popleft())
-        if self._pieces:
-            asyncio.get_running_loop().call_later(PIECE_SECONDS, self._send_pieces)

@@ -11,14 +11,18 @@ from typing import Any, Protocol
 from lexmesh._codec import StreamEvent
 from lexmesh._pipeline import Core
 from lexmesh.events import RESERVED_PREFIX
+from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.hello import HELLO, Hello, HelloError
 from lexmesh.mesh.node_link import NodeLink
 from lexmesh.transports.peer import Peer
 
-__all__ = ["RETIRED", "Greeter", "NodeLinks"]
+__all__ = ["ON_MEDIUM", "RETIRED", "Greeter", "Medium", "NodeLinks"]
 
 RETIRED = RESERVED_PREFIX + "retired"
 """The last message on a link that is not kept; once both sides have said so, its dialler closes."""
+
+ON_MEDIUM = RESERVED_PREFIX + "mesh.medium"
+"""A node tells those that it is linked to whether it is on a medium: what it brings need not be published there."""
 
 RETIRE_SECONDS = 5.0
 """How long that may take."""
@@ -46,6 +50,38 @@ class Greeter(Protocol):
         ...
 
 
+class Medium(Protocol):
+    """What many nodes hear at once."""
+
+    def tell(self, kind: str, data: Any) -> None:
+        """Sends a reserved message to all nodes on it."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether a node is on it."""
+        ...
+
+    def peer(self, name: str) -> Correspondent | None:
+        """A node on it; None if it is not there."""
+        ...
+
+    def peers(self) -> list[Correspondent]:
+        """All nodes on it."""
+        ...
+
+    def linked(self, link: Correspondent) -> None:
+        """A node is linked directly."""
+        ...
+
+    def unlinked(self, name: str) -> None:
+        """A node is linked no more."""
+        ...
+
+    def claimed(self, link: Correspondent, data: Any) -> None:
+        """A linked node says whether it is on the medium: the data of ON_MEDIUM, anything."""
+        ...
+
+
 class NodeLinks:
     """The links of one node.
 
@@ -54,6 +90,10 @@ class NodeLinks:
         own: makes what this node says of itself.
         on_up: callable(link), told of each node that is linked now and was not before, or has started anew.
         on_down: callable(name), told of each node that is linked no more.
+
+    Attributes:
+        medium: reaches nodes that are not linked as well; None where there is none.
+        refused: connections that became no links.
     """
 
     def __init__(
@@ -68,6 +108,7 @@ class NodeLinks:
         self._said = 0
         self._links: dict[Peer, NodeLink] = {}
         self._by_name: dict[str, NodeLink] = {}
+        self.medium: Medium | None = None
         self.refused = 0
 
     # -- looking up -------------------------------------------------------------------------------------------------
@@ -90,11 +131,20 @@ class NodeLinks:
         """The nodes that are linked."""
         return sorted(self._by_name)
 
-    def tell(self, kind: str, data: Any, *, but: NodeLink | None = None) -> None:
-        """Sends a reserved message to all linked nodes, perhaps but one."""
+    def tell(self, kind: str, data: Any, *, but: Correspondent | None = None) -> None:
+        """Sends a reserved message to all linked nodes, perhaps but one, and to those that a medium reaches.
+
+        What came from a node that is on the medium itself has been told there.
+        """
         for link in self:
-            if link is not but:
+            if but is None or link.name != but.name:
                 link.send(kind, data)
+        if self.medium is not None and not (but is not None and self.medium.has(but.name)):
+            self.medium.tell(kind, data)
+
+    def reach(self, name: str) -> Correspondent | None:
+        """A node by its link or by a medium; None if there is neither."""
+        return self.get(name) or (None if self.medium is None else self.medium.peer(name))
 
     # -- beginning --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from lexmesh.mesh.node_link import NodeLink
+from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.node_links import NodeLinks
 from lexmesh.mesh.state.anti_entropy import DELTA
 from lexmesh.mesh.synchronizer import StateSynchronizer
@@ -34,11 +34,11 @@ class SharedState:
         self._settling: set[str] | None = None  # whom what is new now came from
         state.send_with(self._send, self._flush_soon)
 
-    def compare(self, link: NodeLink) -> None:
+    def compare(self, link: Correspondent) -> None:
         """Begins a round with a node: what differs is exchanged."""
         self._state.begin_round(link.name)
 
-    def receive(self, link: NodeLink, kind: str, data: Any) -> None:
+    def receive(self, link: Correspondent, kind: str, data: Any) -> None:
         """Takes in what another node's synchronizer said."""
         if not self._state.receive(link.name, kind, data):
             return
@@ -62,5 +62,5 @@ class SharedState:
     def _send(self, target: str, kind: str, data: Any) -> None:
         if not target:
             self._links.tell(kind, data)
-        elif (link := self._links.get(target)) is not None:
+        elif (link := self._links.reach(target)) is not None:
             link.send_piece(kind, data)

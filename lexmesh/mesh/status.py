@@ -20,6 +20,7 @@ def mesh_status(
     uptime: float,
     links: list[str],
     faults: dict[str, str],
+    redis: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Describes a mesh.
 
@@ -30,11 +31,12 @@ def mesh_status(
         uptime: seconds.
         links: names of the nodes that it is linked to.
         faults: by URL, why there is no link to a peer.
+        redis: how the node's part of the mesh on Redis stands; None where it has none.
 
     Returns:
         `node_id`, `status`, `mesh_name`; `connected_nodes`, how many other nodes are active, linked directly or not;
         `uptime` (s); `average_entropy` (0 to 1) and `total_recursion_depth` over the active nodes; `nodes`, each with
-        its entry, metrics and `heartbeat_age` (s); `links` and `faults`.
+        its entry, metrics and `heartbeat_age` (s); `links`, `faults` and `redis`.
     """
     nodes = [{**node, **(registry.get_node_metrics(node["node_id"]) or {})} for node in registry.get_all_nodes()]
     now = now_ms()
@@ -52,4 +54,5 @@ def mesh_status(
         "nodes": nodes,
         "links": links,
         "faults": faults,
+        "redis": redis,
     }

@@ -1,0 +1,295 @@
+"""A medium that many nodes hear: channels of a Redis server, carrying Batches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any, Protocol
+
+from lexmesh._codec import StreamEvent
+from lexmesh._router import Endpoint
+from lexmesh.errors import ConnectError
+from lexmesh.transports.backoff import Backoff
+from lexmesh.transports.peer import PeerOwner
+from lexmesh.transports.redis_channels import ChannelNames
+from lexmesh.transports.redis_faults import GONE, explained
+from lexmesh.transports.redis_inlet import RedisInlet
+from lexmesh.transports.redis_losses import KeptLosses
+from lexmesh.transports.redis_open import AnyRedis, close_redis, open_pubsub, open_redis
+from lexmesh.transports.redis_outlet import RedisOutlet
+from lexmesh.transports.redis_outlets import RedisOutlets
+from lexmesh.transports.redis_reader import RedisReader
+from lexmesh.transports.redis_url import RedisAddress
+from lexmesh.transports.redis_writer import RedisWriter
+
+__all__ = ["RedisOwner", "RedisTransport"]
+
+LONGEST_PAUSE = 2.0
+"""Seconds between two attempts at most: a server that is back is used within five."""
+
+KEEP_SECONDS = 5.0
+"""How often counters are written down, and channels looked through that nothing is said on."""
+
+LOOK_SECONDS = 0.25
+"""How often it is looked what waits for a server that is gone."""
+
+logger = logging.getLogger("lexmesh.redis")
+
+
+class RedisOwner(Protocol):
+    """Who uses the medium."""
+
+    def medium_up(self) -> None:
+        """The medium carries."""
+        ...
+
+    def medium_down(self) -> None:
+        """It carries no more."""
+        ...
+
+    def medium_heard(self, node: str) -> None:
+        """Something that says it is of another node has come on it."""
+        ...
+
+    def medium_control(self, node: str, event: StreamEvent) -> None:
+        """Another node said something reserved on it."""
+        ...
+
+    def medium_ignores(self) -> frozenset[str]:
+        """Names of linked nodes for which nothing has to be listened to, since they do it themselves."""
+        ...
+
+    def medium_nodes(self) -> frozenset[str]:
+        """Names of the nodes on it."""
+        ...
+
+
+class RedisTransport:
+    """Publishes what is routed, and takes in what other nodes publish on the subjects that somebody here wants.
+
+    Args:
+        gateway: the node's; outlets and inlet belong to it.
+        owner: told of what comes, and of the medium's state.
+        node_id, epoch: this node, and its start in milliseconds since 1970-01-01 UTC.
+
+    Attributes:
+        is_up: whether the server is connected.
+        fault: why it is not, as one line.
+
+    Raises:
+        ConnectError: if the configured URL is none.
+    """
+
+    def __init__(self, gateway: PeerOwner, owner: RedisOwner, node_id: str, epoch: int) -> None:
+        config = gateway.config
+        self.address = RedisAddress.of(config.redis_url)
+        self.names = ChannelNames(config.mesh_name, config.ritual_channel)
+        self.is_up = False
+        self.fault = ""
+        self._config = config
+        self._router = gateway.core.router
+        self._owner = owner
+        self._node_id = node_id
+        self._kept = KeptLosses(f"{self.names.node(node_id)}:losses")
+        self._writer = RedisWriter()
+        self.outlets = RedisOutlets(gateway, self.names, node_id, epoch, self._writer)
+        self._inlet = RedisInlet(gateway, node_id, self.outlets.has_said, owner.medium_heard, owner.medium_control)
+        self._changed = asyncio.Event()
+        self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._backoff = Backoff(cap=LONGEST_PAUSE)
+        self._client: AnyRedis | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self, *, required: bool) -> None:
+        """Begins to connect, and goes on to for as long as it takes.
+
+        Args:
+            required: whether to wait for the first attempt, and to fail with it.
+
+        Raises:
+            ConnectError: if that failed, and it was required.
+        """
+        self._router.on_change = self._changed.set
+        self.outlets.begin()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._run()), loop.create_task(self._give_up_in_time())]
+        if required:
+            try:
+                await asyncio.shield(self._first)
+            except ConnectError:
+                await self.stop(0)
+                raise
+
+    async def stop(self, seconds: float) -> None:
+        """Publishes what waits, for so many seconds at most, and disconnects."""
+        if self.is_up and self._client is not None:
+            self.outlets.flush()
+            with contextlib.suppress(TimeoutError, *GONE):
+                async with asyncio.timeout(seconds):
+                    await self._writer.drained()
+                    await self._keep_counters(self._client)
+        await _ended(self._tasks, 2.0)
+        self._tasks = []
+        self.is_up = False
+        self._router.on_change = None
+        self.outlets.end()
+        self._inlet.close()
+
+    # -- what the node uses -----------------------------------------------------------------------------------------
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """What the ledger asks for messages in flight."""
+        return [self._inlet.outbox, *self.outlets.endpoints]
+
+    @property
+    def taken(self) -> int:
+        """Publications of other nodes that have come since the start."""
+        return self._inlet.taken
+
+    def send(self, kind: str, data: Any, node: str = "") -> None:
+        """Says something reserved to everyone, or to one node."""
+        outlet = self.outlets.of_node(node) if node else self.outlets.everyone
+        outlet.send(kind, data)
+
+    def node_outlet(self, node: str) -> RedisOutlet:
+        """What one node hears; what everyone hears where there are too many."""
+        return self.outlets.of_node(node)
+
+    def listen_anew(self) -> None:
+        """What is to be listened to may be something else now."""
+        self._changed.set()
+
+    def losses(self) -> dict[str, int]:
+        """What was lost or refused, over all starts of this node."""
+        losses, inlet = self._kept.losses, self._inlet
+        losses.lost, inlet.gaps.lost = losses.lost + inlet.gaps.lost, 0
+        losses.refused, inlet.refused = losses.refused + inlet.refused, 0
+        losses.unpublished, self._writer.denied = losses.unpublished + self._writer.denied, 0
+        return losses.data()
+
+    # -- connecting -------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        """Uses one connection after the other."""
+        while True:
+            using = asyncio.get_running_loop().create_task(self._use())
+            try:
+                await asyncio.wait([using])
+            finally:
+                await _ended([using], 1.0)
+            if (error := using.exception()) is not None:  # whatever it is, the node goes on, and so does this
+                self._down(explained(error))
+            await asyncio.sleep(self._backoff.next_delay())
+
+    async def _use(self) -> None:
+        """Connects, and carries until the connection breaks."""
+        client = self._client = open_redis(self.address)
+        try:
+            reader = RedisReader(await open_pubsub(client), self._inlet.receive)
+            try:
+                await self._carry(client, reader)
+            finally:
+                await reader.close()
+        finally:
+            self._client = None
+            await close_redis(client)
+
+    async def _carry(self, client: AnyRedis, reader: RedisReader) -> None:
+        self._changed.clear()
+        await reader.listen_to(*self._wanted())
+        await reader.confirmed()
+        await self._kept.load(client)
+        self._up()
+        work = (reader.read(), self._writer.write(client), self._follow(reader), self._tend(client))
+        tasks = [asyncio.ensure_future(one) for one in work]
+        try:
+            failed, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in failed:
+                task.result()
+        finally:
+            await _ended(tasks, 0.1)
+
+    def _wanted(self) -> tuple[set[str], set[str]]:
+        channels, patterns = self.names.wanted(self._router.interest(self._owner.medium_ignores()))
+        return channels | {self.names.everyone, self.names.node(self._node_id)}, patterns
+
+    async def _follow(self, reader: RedisReader) -> None:
+        """Listens to what is wanted as that changes."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            wanted = self._wanted()
+            self._inlet.gaps.keep(reader.still_hears(*wanted))
+            await reader.listen_to(*wanted)
+
+    def _up(self) -> None:
+        if self._first.done():
+            self._kept.losses.reconnects += not self._first.exception()
+            logger.info("Redis at %s answers again", self.address.shown)
+        else:
+            logger.info("joined through Redis at %s", self.address.shown)
+        if not self._first.done() or self._first.exception():
+            self._first = asyncio.get_running_loop().create_future()
+            self._first.set_result(None)
+        self.is_up, self.fault = True, ""
+        self._backoff.reset()
+        self.outlets.begin()
+        self._owner.medium_up()
+
+    def _down(self, fault: str) -> None:
+        was_up, self.is_up = self.is_up, False
+        if not self._first.done():
+            self._first.set_exception(ConnectError(self.address.shown, fault))
+            self._first.exception()  # whoever did not wait for it is told by the log
+        if not self.fault:
+            logger.warning(
+                "no Redis at %s: %s. The node goes on without it and keeps trying; start it, set redis_url to where it "
+                "is, or enable_redis = false",
+                self.address.shown,
+                fault,
+            )
+        elif fault != self.fault:
+            logger.info("still no Redis at %s: %s", self.address.shown, fault)
+        self.fault = fault
+        if was_up:
+            self._owner.medium_down()
+
+    async def _give_up_in_time(self) -> None:
+        """Keeps nothing more for a server that has been gone for long, as for any link that does not come back."""
+        loop = asyncio.get_running_loop()
+        seen = loop.time()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.is_up:
+                seen = loop.time()
+            is_late = loop.time() - seen > self._config.overflow_seconds
+            if self.outlets.carry and (is_late or self.outlets.is_overfull) and not self.is_up:
+                self.outlets.end()
+
+    # -- counting ---------------------------------------------------------------------------------------------------
+
+    async def _tend(self, client: AnyRedis) -> None:
+        while True:
+            await self._keep_counters(client)
+            self.outlets.let_go(self._owner.medium_nodes())
+            await asyncio.sleep(KEEP_SECONDS)
+
+    async def _keep_counters(self, client: AnyRedis) -> None:
+        self.losses()
+        await self._kept.keep(client)
+
+
+async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> None:
+    """Cancels tasks every so often until they are done: `wait_for` of Python 3.11 may swallow one.
+
+    Not a TaskGroup for the same reason: it cancels once, and forgets that itself was cancelled when a task fails.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=seconds)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,101 @@
+"""Why Redis does not serve, in one line with what to do about it; none holds a password."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    InvalidResponse,
+    MaxConnectionsError,
+    NoPermissionError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+__all__ = ["GONE", "explained"]
+
+GONE = (RedisError, OSError, TimeoutError)
+"""What a connection may end with."""
+
+MOST_QUOTED = 160
+"""Characters of what a server says that are repeated."""
+
+_NO_REDIS = "what answers there is no Redis; correct the host and port of redis_url"
+_CREDENTIALS = "it refuses the user or the password; correct them in redis_url (LEXMESH_REDIS_URL)"
+
+_REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((AuthenticationError, AuthorizationError), _CREDENTIALS),
+    ((BusyLoadingError,), "it is still loading its data"),
+    ((MaxConnectionsError,), "it has too many clients; raise its maxclients"),
+    ((OutOfMemoryError,), "it has reached its maxmemory"),
+    ((InvalidResponse,), _NO_REDIS),
+    ((socket.gaierror,), "no such host"),
+    ((ConnectionRefusedError,), "connection refused"),
+    ((FileNotFoundError,), "no such socket"),
+    ((PermissionError,), "this user may not use its socket"),
+    ((TimeoutError, RedisTimeoutError), "no answer in time"),
+    ((ConnectionResetError, BrokenPipeError), "the connection was lost"),
+)
+
+
+def explained(error: BaseException) -> str:
+    """One clear line for what redis-py raised.
+
+    Args:
+        error: it, or a group of such; the innermost that is known tells.
+    """
+    chain = list(_chain(error))
+    return _of_known(chain) or _of_text(chain) or _plain(chain[0])
+
+
+def _of_known(chain: list[BaseException]) -> str:
+    """What the kind of an error says by itself; empty for nothing."""
+    for one in chain:
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {one.verify_message}; name the CA as ?ca=FILE in redis_url"
+        if isinstance(one, ssl.SSLError):
+            return "the TLS handshake failed; does it speak TLS? else use redis://"
+        if isinstance(one, NoPermissionError):
+            return f"its user may not do that ({_quoted(one)}); let it use the mesh's channels and keys (ACL SETUSER)"
+    if any("WRONGPASS" in str(one) or "NOAUTH" in str(one) for one in chain):
+        return _CREDENTIALS
+    return next((reason for kinds, reason in _REASONS if any(isinstance(one, kinds) for one in chain)), "")
+
+
+def _of_text(chain: list[BaseException]) -> str:
+    """What only the text of an error says."""
+    texts = " ".join(map(str, chain)).lower()
+    if "protocol error" in texts:
+        return _NO_REDIS
+    if "closed by server" in texts:
+        return "the connection was lost"
+    return _quoted(chain[0]) if isinstance(chain[0], ResponseError) else ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what caused it; the first of a group."""
+    seen = 0
+    while error is not None and seen < 16:
+        seen += 1
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+            continue
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _plain(error: BaseException) -> str:
+    return f"{type(error).__name__} {_quoted(error)}".rstrip()
+
+
+def _quoted(error: BaseException) -> str:
+    """What the server says, as far as it is fit to be shown."""
+    text = str(error).strip().partition("\n")[0][:MOST_QUOTED].rstrip(".")
+    return text if text.isprintable() else type(error).__name__
