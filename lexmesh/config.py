@@ -111,6 +111,19 @@ class MeshConfig(BaseSettings):
     # Must a node not start without Redis? Default false: it says so once, and joins when Redis is there.
     redis_required: bool = False
 
+    # Seconds that a handler of a durable group may take, default 30. What a node has been given and left for twice as
+    # long another one takes over; longer jobs need more, a lost node's work is found later then.
+    durable_seconds: float = Field(default=30.0, ge=0.1, le=86_400, allow_inf_nan=False)
+    # How often it is tried before it is given up, default 5 (1–1000); see `lexmesh durable dead`.
+    durable_attempts: int = Field(default=5, ge=1, le=1000)
+    # Events that wait in one durable subject's stream at most, default 1000000; then the oldest go, and are counted.
+    durable_max_length: int = Field(default=1_000_000, ge=1, le=1_000_000_000)
+    # Seconds that they may wait at most, default 604800: a week.
+    durable_max_age: float = Field(default=604_800.0, ge=1, le=315_360_000, allow_inf_nan=False)
+    # Seconds within which an event that is stored twice is found to be so, default 120. Each takes some 100 bytes of
+    # Redis' memory for twice to three times as long.
+    durable_dedup_seconds: float = Field(default=120.0, ge=1, le=86_400, allow_inf_nan=False)
+
     # Redis channel for ritual events, default "spiral_ritual_events".
     ritual_channel: str = Field(default="spiral_ritual_events", min_length=1, max_length=256)
 

@@ -188,13 +188,28 @@ class StreamPipeline:
 
         Without a call, `handler` itself is called with the event.
         """
-        endpoint = HandlerEndpoint(self.core, handler, call, self._on_awaitable, self._on_result, self._failures.report)
+        endpoint = self.endpoint(handler, call, self._on_awaitable)
         if str(subject) == DENIED_SUBJECT:
             self._denials.subscribe(endpoint)
         else:
             self.core.router.subscribe(str(subject), endpoint)
+        return endpoint
+
+    def endpoint(
+        self,
+        handler: object,
+        call: Callable[[StreamEvent, Endpoint], Any] | None,
+        on_awaitable: Callable[[Coroutine[Any, Any, Any]], bool],
+    ) -> HandlerEndpoint:
+        """What calls a handler that is subscribed to nothing yet; `on_awaitable` runs its coroutines."""
+        endpoint = HandlerEndpoint(self.core, handler, call, on_awaitable, self._on_result, self._failures.report)
         self._handlers.append(endpoint)
         return endpoint
+
+    async def filtered(self, event: StreamEvent) -> StreamEvent | None:
+        """What filters and transformers make of an event that is not routed; None if it does not pass."""
+        result = self._middleware(event)
+        return await result if isinstance(result, Awaitable) else result
 
     def unregister_handler(self, subject: str, handler: object) -> bool:
         """Ends a registration.

@@ -324,7 +324,7 @@ cdef class Router:
         return {
             pattern
             for pattern, endpoints in self.patterns.items()
-            if any([not endpoint.is_node or endpoint.name not in ignored for endpoint in endpoints])
+            if any([not endpoint.outlet and not (endpoint.is_node and endpoint.name in ignored) for endpoint in endpoints])
         }
 
     def refresh(self):

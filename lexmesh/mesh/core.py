@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +16,7 @@ from lexmesh.events import EventType
 from lexmesh.mesh.client_tasks import ClientTasks
 from lexmesh.mesh.clock import FREQUENCY, FrequencySync
 from lexmesh.mesh.doors import Doors
+from lexmesh.mesh.durable_subscriptions import DurableSubscriptions
 from lexmesh.mesh.event_bus import EventBus
 from lexmesh.mesh.group_shares import GroupShares
 from lexmesh.mesh.load import LoadMeter
@@ -27,6 +28,7 @@ from lexmesh.mesh.policed_state import police_of
 from lexmesh.mesh.registry.node import NodeStatus
 from lexmesh.mesh.state.replica import Strategy
 from lexmesh.mesh.status import mesh_status
+from lexmesh.mesh.subscription_methods import SubscriptionMethods
 from lexmesh.mesh.synchronizer import StateSynchronizer
 from lexmesh.mesh.task_methods import TaskMethods
 from lexmesh.mesh.timers import MeshTimers
@@ -55,7 +57,7 @@ DOORS_SHARE = 0.5
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not listened on
 
 
-class MeshCore(TaskMethods):
+class MeshCore(SubscriptionMethods, TaskMethods):
     """One node of a mesh.
 
     Args:
@@ -124,6 +126,7 @@ class MeshCore(TaskMethods):
         ClientTasks(self.tasks, self._members)
         self._doors = Doors(self.config, self.pipeline)
         self._redis: RedisMesh | None = None
+        self._durable = DurableSubscriptions()
         self._timers = MeshTimers(self.config, self.phase, self._members, self.registry.table, self._tell_tick)
         self._groups = GroupShares(self._protocol.groups, self.registry, self._members)
         self.gateway.add_links(self._other_endpoints)
@@ -168,7 +171,7 @@ class MeshCore(TaskMethods):
             return
         from lexmesh.mesh.redis_mesh import RedisMesh  # noqa: PLC0415 - redis takes a while to load
 
-        self._redis = RedisMesh(self.gateway, self._members, self.registry, self.registry.table.own.epoch)
+        self._redis = RedisMesh(self.gateway, self.pipeline, self._members, self.registry, self._durable)
         await self._redis.start(required=self.config.redis_required)
 
     async def stop(self, seconds: float | None = None) -> None:
@@ -278,31 +281,6 @@ class MeshCore(TaskMethods):
         check_seconds("timeout", timeout)
         ask = partial(self.publish, event_type, data, target_node=target_node, **fields)
         return await self._answers.ask(ask, str(event_type), timeout)
-
-    def subscribe(self, subject: str, handler: Callable[[StreamEvent], Any], group: str = "") -> None:
-        """Calls a handler with every event on a subject, of this node's and others'.
-
-        Args:
-            subject: an event type; `*` stands for one token, `>` at the end for the rest.
-            handler: callable(event), sync or async. A dict it returns is sent back to who published the event.
-            group: a queue group: of all its members on this subject, handlers and clients of any node, one gets each
-                event. While nodes learn of members that come or go, none or two may get one: work that must not be
-                lost is for `submit`.
-
-        Raises:
-            SubjectError: if the subject is not a pattern.
-            ValueError: if the group's name is none, or this node has members in 256 others.
-        """
-        self.gateway.subscribe(subject, handler, group)
-
-    def unsubscribe(self, subject: str, handler: object) -> bool:
-        """Ends a subscription, a group's too; whether there was one."""
-        plain = self.pipeline.unregister_handler(subject, handler)
-        return self._protocol.groups.leave_handler(subject, handler) or plain
-
-    def register_event_handler(self, event_type: str, handler: Callable[..., Any]) -> None:
-        """Calls a handler with the data of every event on a subject; else as `subscribe`."""
-        self.gateway.register_handler(event_type, handler)
 
     # -- looking ----------------------------------------------------------------------------------------------------
 

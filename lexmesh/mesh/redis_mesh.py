@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
 from lexmesh.mesh.correspondent import Correspondent
 from lexmesh.mesh.directory import NODES
+from lexmesh.mesh.durable_subscriptions import DurableSubscriptions
 from lexmesh.mesh.heartbeats import BEAT
 from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.mesh_registry import MeshRegistry
 from lexmesh.mesh.node_links import ON_MEDIUM
 from lexmesh.mesh.registry.node import NodeStatus
+from lexmesh.pipeline import StreamPipeline
+from lexmesh.transports.durable.work import DurableWork
 from lexmesh.transports.peer import PeerOwner
 from lexmesh.transports.redis import RedisTransport
 from lexmesh.transports.redis_outlet import RedisOutlet
@@ -23,6 +28,12 @@ __all__ = ["RedisMesh"]
 
 GONE = (NodeStatus.DORMANT, NodeStatus.DISCONNECTED)
 
+DURABLE = "_lexmesh.mesh.durable"
+"""There is another durable group."""
+
+WORK_SHARE = 0.6
+"""Of a stop's time, what durable work may take."""
+
 FIRST_ROUNDS = 2
 """Nodes that are compared with when the medium has come up."""
 
@@ -31,13 +42,20 @@ class RedisMesh:
     """A node's part of the mesh on Redis.
 
     Args:
-        gateway: the node's.
+        gateway, pipeline: the node's.
         members: told of what comes, and asked what is linked.
         registry: tells who is gone.
-        epoch: this node's start in milliseconds since 1970-01-01 UTC.
+        durable: the node's handlers in durable groups.
     """
 
-    def __init__(self, gateway: PeerOwner, members: Membership, registry: MeshRegistry, epoch: int) -> None:
+    def __init__(
+        self,
+        gateway: PeerOwner,
+        pipeline: StreamPipeline,
+        members: Membership,
+        registry: MeshRegistry,
+        durable: DurableSubscriptions,
+    ) -> None:
         self._members = members
         self._registry = registry
         self._links = members.links
@@ -46,24 +64,38 @@ class RedisMesh:
         self._claims: set[str] = set()  # linked nodes that say that they are on Redis
         self._rounds = 0
         self._stop_watching: Callable[[], None] = lambda: None
+        epoch = registry.table.own.epoch
         self.transport = RedisTransport(gateway, self, registry.node_id, epoch)
+        tell = partial(self.tell, DURABLE, {})
+        self._work = DurableWork(gateway, pipeline, epoch, self.transport.kept_losses, self._is_gone, tell)
+        self.transport.work = self._work
+        self._durable = durable
 
     async def start(self, *, required: bool) -> None:
         """Begins to connect; see RedisTransport.start."""
         self._links.medium = self
         self._stop_watching = self._registry.on_change(self._status_changed)
+        self._durable.begin(self._work)
         await self.transport.start(required=required)
 
     async def stop(self, seconds: float) -> None:
-        """Publishes what waits, and disconnects."""
+        """Lets durable work end, publishes what waits, and disconnects."""
         self._links.medium = None
         self._stop_watching()
-        await self.transport.stop(seconds)
+        self._durable.end()
+        begun = asyncio.get_running_loop().time()
+        await self._work.stop(WORK_SHARE * seconds)
+        await self.transport.stop(max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
+        self._work.close()
+
+    async def stored(self) -> None:
+        """Waits until Redis has what was published for durable groups; see DurableWork."""
+        await self._work.stored()
 
     @property
     def endpoints(self) -> list[Endpoint]:
         """What the ledger asks for messages in flight."""
-        return self.transport.endpoints
+        return [*self.transport.endpoints, *self._work.endpoints]
 
     def status(self) -> dict[str, Any]:
         """How it stands, for people."""
@@ -73,6 +105,7 @@ class RedisMesh:
             "fault": self.transport.fault,
             "nodes": sorted(self._present),
             "publications": self.transport.taken,
+            "durable": self._work.status(),
             **self.transport.losses(),
         }
 
@@ -160,6 +193,9 @@ class RedisMesh:
 
         Who is unknown can only introduce itself: the registry bounds how many may.
         """
+        if event.event_type == DURABLE:
+            self._work.look()
+            return
         peer = self._present.get(name)
         if peer is None and event.event_type in (NODES, BEAT):
             peer = Correspondent(self.transport.node_outlet(name), name)
@@ -171,6 +207,10 @@ class RedisMesh:
     def _is_there(self, name: str) -> bool:
         node = self._registry.table.get(name)
         return node is not None and node.status not in GONE
+
+    def _is_gone(self, name: str) -> bool:
+        node = self._registry.table.get(name)
+        return node is not None and node.status in GONE
 
     def _arrive(self, name: str) -> None:
         outlet = self.transport.node_outlet(name)

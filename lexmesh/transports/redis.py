@@ -15,13 +15,14 @@ from lexmesh.transports.peer import PeerOwner
 from lexmesh.transports.redis_channels import ChannelNames
 from lexmesh.transports.redis_faults import GONE, explained
 from lexmesh.transports.redis_inlet import RedisInlet
-from lexmesh.transports.redis_losses import KeptLosses
+from lexmesh.transports.redis_losses import KeptLosses, RedisLosses
 from lexmesh.transports.redis_open import AnyRedis, close_redis, open_pubsub, open_redis
 from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.redis_outlets import RedisOutlets
 from lexmesh.transports.redis_reader import RedisReader
 from lexmesh.transports.redis_url import RedisAddress
 from lexmesh.transports.redis_writer import RedisWriter
+from lexmesh.transports.together import ended, run_together
 
 __all__ = ["RedisOwner", "RedisTransport"]
 
@@ -65,6 +66,18 @@ class RedisOwner(Protocol):
         ...
 
 
+class MediumWork(Protocol):
+    """What else is done with the server while it is connected."""
+
+    async def prepare(self, client: AnyRedis) -> None:
+        """Does what comes before anything is published."""
+        ...
+
+    async def run(self, client: AnyRedis) -> None:
+        """Goes on until the connection ends."""
+        ...
+
+
 class RedisTransport:
     """Publishes what is routed, and takes in what other nodes publish on the subjects that somebody here wants.
 
@@ -76,6 +89,7 @@ class RedisTransport:
     Attributes:
         is_up: whether the server is connected.
         fault: why it is not, as one line.
+        work: what else is done with the server; None for nothing.
 
     Raises:
         ConnectError: if the configured URL is none.
@@ -100,6 +114,7 @@ class RedisTransport:
         self._backoff = Backoff(cap=LONGEST_PAUSE)
         self._client: AnyRedis | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self.work: MediumWork | None = None
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -131,7 +146,7 @@ class RedisTransport:
                 async with asyncio.timeout(seconds):
                     await self._writer.drained()
                     await self._keep_counters(self._client)
-        await _ended(self._tasks, 2.0)
+        await ended(self._tasks, 2.0)
         self._tasks = []
         self.is_up = False
         self._router.on_change = None
@@ -163,6 +178,11 @@ class RedisTransport:
         """What is to be listened to may be something else now."""
         self._changed.set()
 
+    @property
+    def kept_losses(self) -> RedisLosses:
+        """Where what is lost is counted, over all starts."""
+        return self._kept.losses
+
     def losses(self) -> dict[str, int]:
         """What was lost or refused, over all starts of this node."""
         losses, inlet = self._kept.losses, self._inlet
@@ -180,7 +200,7 @@ class RedisTransport:
             try:
                 await asyncio.wait([using])
             finally:
-                await _ended([using], 1.0)
+                await ended([using], 1.0)
             if (error := using.exception()) is not None:  # whatever it is, the node goes on, and so does this
                 self._down(explained(error))
             await asyncio.sleep(self._backoff.next_delay())
@@ -203,15 +223,11 @@ class RedisTransport:
         await reader.listen_to(*self._wanted())
         await reader.confirmed()
         await self._kept.load(client)
+        if self.work is not None:
+            await self.work.prepare(client)
         self._up()
-        work = (reader.read(), self._writer.write(client), self._follow(reader), self._tend(client))
-        tasks = [asyncio.ensure_future(one) for one in work]
-        try:
-            failed, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in failed:
-                task.result()
-        finally:
-            await _ended(tasks, 0.1)
+        also = [] if self.work is None else [self.work.run(client)]
+        await run_together(reader.read(), self._writer.write(client), self._follow(reader), self._tend(client), *also)
 
     def _wanted(self) -> tuple[set[str], set[str]]:
         channels, patterns = self.names.wanted(self._router.interest(self._owner.medium_ignores()))
@@ -281,15 +297,3 @@ class RedisTransport:
     async def _keep_counters(self, client: AnyRedis) -> None:
         self.losses()
         await self._kept.keep(client)
-
-
-async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> None:
-    """Cancels tasks every so often until they are done: `wait_for` of Python 3.11 may swallow one.
-
-    Not a TaskGroup for the same reason: it cancels once, and forgets that itself was cancelled when a task fails.
-    """
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=seconds)
-    await asyncio.gather(*tasks, return_exceptions=True)

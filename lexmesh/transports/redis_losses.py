@@ -32,12 +32,15 @@ class RedisLosses:
             restarts. Found when the next one comes on the same channel.
         refused: publications that no node of this mesh has made.
         unpublished: messages that the server's access rules kept this node from publishing.
+        durable_lost: events stored for durable groups that Redis lost, or that were trimmed, before all groups were
+            done with them; at most so many, since some may have been done.
     """
 
     reconnects: int = 0
     lost: int = 0
     refused: int = 0
     unpublished: int = 0
+    durable_lost: int = 0
 
     def data(self) -> dict[str, int]:
         """By name."""

@@ -31,6 +31,7 @@ class RedisOutlet(Peer):
         channel: its name.
         node_id, epoch: who publishes, since when.
         on_batch: callable(outlet), told when there is something to publish after there was nothing.
+        overflow: what is done where its queue is full; as configured when empty.
     """
 
     __slots__ = ("_epoch", "_node_id", "_on_batch", "channel", "link", "published")
@@ -44,11 +45,12 @@ class RedisOutlet(Peer):
         node_id: str,
         epoch: int,
         on_batch: Callable[[RedisOutlet], None],
+        overflow: str = "",
     ) -> None:
         super().__init__(owner, epoch)
         config = owner.config
         age_limit = int(config.overflow_seconds * 1000)
-        overflow = overflow_on_redis(config.overflow)
+        overflow = overflow or overflow_on_redis(config.overflow)
         self.outbox = self.link = MediumLink(owner.core, self, overflow, config.overflow_bytes, age_limit)
         self.channel = channel
         self.published = 0

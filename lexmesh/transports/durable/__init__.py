@@ -1,0 +1,1 @@
+"""Work that is kept on Redis Streams until somebody has done it."""

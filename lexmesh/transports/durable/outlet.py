@@ -1,0 +1,53 @@
+"""What a node puts in one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lexmesh._work import parts_of
+from lexmesh.transports.durable.stored import StoredEntries
+from lexmesh.transports.peer import PeerOwner
+from lexmesh.transports.redis_outlet import RedisOutlet
+
+__all__ = ["DurableOutlet"]
+
+
+class DurableOutlet(RedisOutlet):
+    """A stream as an endpoint: subscribed to its pattern, it gets what is published here and has not been on Redis.
+
+    What waits for a server that is gone is kept for as long as that takes, up to `overflow_bytes`; what comes then is
+    dropped and counted.
+
+    Args:
+        owner: the node's gateway.
+        pattern: the subjects.
+        stream: the key.
+        node_id, epoch: who publishes, since when.
+        on_batch: as for RedisOutlet.
+    """
+
+    __slots__ = ("pattern", "stored")
+
+    def __init__(
+        self,
+        owner: PeerOwner,
+        pattern: str,
+        stream: str,
+        node_id: str,
+        epoch: int,
+        on_batch: Callable[[RedisOutlet], None],
+    ) -> None:
+        super().__init__(owner, stream, node_id, epoch, on_batch, "drop_newest")
+        self.pattern = pattern
+        self.stored = StoredEntries()
+        owner.core.router.subscribe(pattern, self.outbox)
+
+    def parts(self) -> list[bytes]:
+        """The messages that are to be stored next, the same until `taken`."""
+        batch = self.link.front()
+        return [] if batch is None else parts_of(batch)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Ends it; what waits is dropped and counted."""
+        self.owner.core.router.forget(self.outbox)
+        super().close(code, reason)
