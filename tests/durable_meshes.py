@@ -1,15 +1,21 @@
 """Nodes that do durable work, and what they did."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from durable_worker import GROUP, SUBJECT
 from raw_ws import eventually
 from redis_meshes import redis_node
 from redis_servers import RedisServer
 
 from lexmesh import MeshCore, StreamEvent
 
-SUBJECT, GROUP = "work.todo", "workers"
 STREAM = "spiral_codex_mesh:stream:work.todo"
 
 
@@ -52,3 +58,23 @@ def pending(server: RedisServer, group: str = GROUP) -> int:
     """Entries that have been given to somebody and not acknowledged."""
     found: int = server.say("XPENDING", STREAM, group)["pending"]
     return found
+
+
+@contextmanager
+def worker_process(server: RedisServer, name: str, *, hangs: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """A node in a process of its own that is a member of the group; what it has done it writes, a line each."""
+    command = [
+        sys.executable,
+        str(Path(__file__).parent / "durable_worker.py"),
+        server.url,
+        name,
+        "hangs" if hangs else "works",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "LEXMESH_ENABLE_REDIS": "true"})
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from .arguments import input_file, made_up_name, message_type, node_name, pairs, subject_texts
+from .durable_app import durable_app
 from .urls import gateway_url
 
 __all__ = ["app"]
@@ -19,6 +20,7 @@ mesh_app = typer.Typer(help="Run a node of the mesh.")
 policy_app = typer.Typer(help="Work with consent policies.")
 app.add_typer(mesh_app, name="mesh")
 app.add_typer(policy_app, name="policy")
+app.add_typer(durable_app, name="durable")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Url = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 from redis.exceptions import ResponseError
@@ -35,6 +36,7 @@ FROM_THE_BEGINNING = "0"
 DurableKey = tuple[str, str]
 """Subject pattern and name of a group."""
 
+_LIFE = b"life"
 _ALIVE = b"1"
 _FORGOTTEN = b"0"
 
@@ -47,11 +49,13 @@ class Registered:
         groups: those that there are.
         forgotten: those that an operator has ended.
         refused: entries that name no group, or are too many.
+        life: another one says that Redis has lost all there was.
     """
 
     groups: frozenset[DurableKey]
     forgotten: frozenset[DurableKey]
     refused: int = 0
+    life: bytes = b""
 
 
 async def create_group(client: StreamClient, keys: DurableKeys, key: DurableKey, start: str) -> None:
@@ -70,6 +74,7 @@ async def create_group(client: StreamClient, keys: DurableKeys, key: DurableKey,
         if not str(error).startswith("BUSYGROUP"):
             raise
     await client.hset(keys.registry, _field(key), _ALIVE.decode())
+    await client.hsetnx(keys.registry, _LIFE.decode(), secrets.token_hex(8))
 
 
 async def forget(client: StreamClient, keys: DurableKeys, key: DurableKey) -> None:
@@ -82,11 +87,12 @@ async def read_registry(client: StreamClient, keys: DurableKeys) -> Registered:
     if await client.hlen(keys.registry) > 4 * MOST_DURABLE:
         return Registered(frozenset(), frozenset(), 1)
     found = await client.hgetall(keys.registry)
+    life = found.pop(_LIFE, b"")
     read = {field: _key(field) for field in found}
     alive = [key for field, key in read.items() if key is not None and found[field] != _FORGOTTEN]
     ended = [key for field, key in read.items() if key is not None and found[field] == _FORGOTTEN]
     kept = sorted(alive)[:MOST_DURABLE]
-    return Registered(frozenset(kept), frozenset(ended), len(found) - len(ended) - len(kept))
+    return Registered(frozenset(kept), frozenset(ended), len(found) - len(ended) - len(kept), life)
 
 
 def _field(key: DurableKey) -> str:

@@ -39,6 +39,8 @@ class DurableStore:
         self._losses = losses
         self._writer = DurableWriter(losses)
         self._outlets: dict[str, DurableOutlet] = {}
+        self._life = b""
+        self._has_lost_all = False
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -67,14 +69,24 @@ class DurableStore:
             outlet.outbox.flush()
         await self._writer.drained()
 
-    async def tend(self, client: StreamClient) -> None:
-        """Looks what was lost, and keeps the streams short."""
+    def lives(self, life: bytes) -> None:
+        """The registry's life is this: if that is another one, all that was stored before is lost."""
+        self._has_lost_all |= bool(self._life) and life != self._life
+        self._life = life
+
+    async def look_for_losses(self, client: StreamClient) -> None:
+        """Counts what Redis has lost of what this node has stored."""
         for outlet in list(self._outlets.values()):
-            await self._look_for_losses(client, outlet)
+            await self._compare(client, outlet)
+        self._has_lost_all = False
+
+    async def trim(self, client: StreamClient) -> None:
+        """Keeps the streams short."""
+        for outlet in list(self._outlets.values()):
             await self._trim(client, outlet)
 
-    async def _look_for_losses(self, client: StreamClient, outlet: DurableOutlet) -> None:
-        lost = await outlet.stored.lost(client, outlet.channel)
+    async def _compare(self, client: StreamClient, outlet: DurableOutlet) -> None:
+        lost = await outlet.stored.lost(client, outlet.channel, all_of_it=self._has_lost_all)
         if lost:
             self._losses.durable_lost += lost
             logger.warning(

@@ -150,15 +150,17 @@ class DurableWork:
             self._look.clear()
             with self._explained():
                 await self._find_out(client)
-                await self._store.tend(client)
+                await self._store.trim(client)
 
     async def _find_out(self, client: StreamClient) -> None:
-        """Learns which groups there are; those that Redis has lost are written down again."""
+        """Learns which groups there are, and what Redis has lost; groups among that are written down again."""
         for group in self._groups.values():
             if not group.is_known:
                 await group.create(client)
                 self._tell()
         registered = await read_registry(client, self._keys)
+        self._store.lives(registered.life)
+        await self._store.look_for_losses(client)
         self._losses.refused += registered.refused
         own = self._groups.keys()
         for key in self._known - registered.groups - registered.forgotten - own:

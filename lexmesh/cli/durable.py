@@ -1,0 +1,197 @@
+"""``lexmesh durable``: what the durable groups of a mesh have before them, and what they have given up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from redis.exceptions import ResponseError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..config import MeshConfig
+from ..errors import ConnectError
+from ..transports.durable import dead
+from ..transports.durable.client import StreamClient
+from ..transports.durable.dead import DeadLetter, dead_letters
+from ..transports.durable.groups import forget_group, group_states
+from ..transports.durable.keys import DurableKeys
+from ..transports.durable.registry import read_registry
+from ..transports.redis_faults import GONE, explained
+from ..transports.redis_open import close_redis, open_redis
+from ..transports.redis_url import RedisAddress
+from .exits import FAILURE, OK, complain
+
+__all__ = ["Durable", "with_redis"]
+
+NARROWEST: Final = 120  # columns, where the output is no terminal
+
+
+async def with_redis(config: MeshConfig, command: Callable[[Durable], Awaitable[int]]) -> int:
+    """Runs a command on a mesh's Redis.
+
+    Args:
+        config: where that is, and the mesh's name.
+        command: callable(durable) that returns the exit code.
+
+    Raises:
+        ConnectError: Redis does not answer, or refuses.
+    """
+    address = RedisAddress.of(config.redis_url)
+    client = open_redis(address)
+    try:
+        return await command(Durable(client, config.mesh_name))
+    except BrokenPipeError:  # of our own output: redis-py's are RedisErrors
+        raise
+    except GONE as error:
+        raise ConnectError(address.shown, explained(error)) from None
+    finally:
+        await close_redis(client)
+
+
+class Durable:
+    """The durable groups of one mesh.
+
+    Args:
+        client: of its Redis.
+        mesh_name: of the mesh.
+    """
+
+    def __init__(self, client: StreamClient, mesh_name: str) -> None:
+        self._client = client
+        self._mesh_name = mesh_name
+        self._keys = DurableKeys(mesh_name)
+
+    async def show_groups(self, *, as_json: bool) -> int:
+        """Prints the groups; returns 0."""
+        states = await group_states(self._client, self._keys)
+        if as_json:
+            _print_lines(states)
+            return OK
+        if not states:
+            print(f"no durable groups in {self._mesh_name}: nodes make them by subscribe(…, group=…, durable=True)")
+            return OK
+        _print_table(
+            ("subject", "group", "not begun", "under way", "members", "dead"),
+            [
+                (
+                    state["subject"],
+                    state["group"],
+                    "many" if state["not_begun"] is None else str(state["not_begun"]),
+                    str(state["under_way"]),
+                    ", ".join(state["members"]),
+                    str(state["dead"]),
+                )
+                for state in states
+            ],
+        )
+        return OK
+
+    async def show_dead(self, subject: str, group: str, limit: int, *, as_json: bool) -> int:
+        """Prints the latest dead letters; returns 0."""
+        letters = await dead_letters(self._client, self._keys, subject, group)
+        shown = letters[-limit:]
+        if as_json:
+            _print_lines([_as_data(letter) for letter in shown])
+            return OK
+        if not letters:
+            print("no dead letters")
+            return OK
+        _print_table(
+            ("id", "given up", "subject", "group", "event", "attempts", "reason"), [_cells(letter) for letter in shown]
+        )
+        if len(shown) < len(letters):
+            print(f"{len(letters) - len(shown)} older ones; --limit shows more")
+        return OK
+
+    async def replay(self, ids: list[str], subject: str, group: str) -> int:
+        """Has dead letters tried again; returns 0, or 1 if one could not."""
+        groups = (await read_registry(self._client, self._keys)).groups
+
+        async def again(letter: DeadLetter) -> bool:
+            if (letter.pattern, letter.group) not in groups:
+                complain(f"{letter.id}: there is no group {letter.group} on {letter.pattern} any more; drop it instead")
+                return False
+            await dead.replay(self._client, self._keys, letter)
+            return True
+
+        return await self._each("replayed", ids, subject, group, again)
+
+    async def drop(self, ids: list[str], subject: str, group: str) -> int:
+        """Deletes dead letters; returns 0, or 1 if one was not there."""
+
+        async def drop(letter: DeadLetter) -> bool:
+            await dead.drop(self._client, self._keys, letter)
+            return True
+
+        return await self._each("dropped", ids, subject, group, drop)
+
+    async def forget(self, subject: str, group: str) -> int:
+        """Ends a group; returns 0, or 1 if there is none."""
+        try:
+            waited = await forget_group(self._client, self._keys, (subject, group))
+        except ResponseError:
+            waited = None
+        if waited is None:
+            complain(f"there is no durable group {group} on {subject}; `lexmesh durable groups` lists them")
+            return FAILURE
+        print(f"ended {group} on {subject}, with {waited} events under way")
+        return OK
+
+    async def _each(
+        self, what: str, ids: list[str], subject: str, group: str, act: Callable[[DeadLetter], Awaitable[bool]]
+    ) -> int:
+        """Does something with the dead letters of some ids, or with all of a subject and group."""
+        found = {letter.id: letter for letter in await dead_letters(self._client, self._keys, subject, group)}
+        absent = [id for id in ids if id not in found]
+        for id in absent:
+            complain(f"there is no dead letter {id!r}; `lexmesh durable dead` lists them")
+        chosen = [found[id] for id in dict.fromkeys(ids) if id in found] if ids else list(found.values())
+        done = [letter.id for letter in chosen if await act(letter)]
+        print(f"{what} {len(done)}")
+        return FAILURE if absent or len(done) < len(chosen) else OK
+
+
+def _as_data(letter: DeadLetter) -> dict[str, Any]:
+    event = letter.event
+    return {
+        "id": letter.id,
+        "given_up": letter.at,
+        "subject": letter.pattern,
+        "group": letter.group,
+        "attempts": letter.attempts,
+        "reason": letter.reason,
+        "event": None if event is None else orjson.Fragment(event.to_json()),
+    }
+
+
+def _cells(letter: DeadLetter) -> tuple[str, ...]:
+    event = letter.event
+    return (
+        letter.id,
+        datetime.fromtimestamp(letter.at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        letter.pattern,
+        letter.group,
+        "unreadable" if event is None else event.id,
+        str(letter.attempts),
+        letter.reason,
+    )
+
+
+def _print_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=NARROWEST)
+    console.print(table)
+
+
+def _print_lines(objects: list[dict[str, Any]]) -> None:
+    for one in objects:
+        sys.stdout.write(orjson.dumps(one).decode() + "\n")
