@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lexmesh._batch import decode_batch, encode_batch
     from lexmesh._codec import StreamEvent
     from lexmesh._reading import StreamData
+    from lexmesh.compute_pipeline import LexAmorisComputePipeline
     from lexmesh.config import MeshConfig
     from lexmesh.errors import (
         BusStoppedError,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from lexmesh.mesh.synchronizer import StateSynchronizer
     from lexmesh.mesh.tasks.attempt import TaskAttempt
     from lexmesh.nsr import NsrPolicy, Verdict
-    from lexmesh.pipeline import LexAmorisComputePipeline, Outcome, StreamPipeline
+    from lexmesh.pipeline import Outcome, StreamPipeline
     from lexmesh.transports.grpc import AsyncGrpcClient, GrpcClient, GrpcLink, GrpcServer, GrpcTls, LinkClient
     from lexmesh.transports.websocket import WebSocketClient, WebSocketServer
 
@@ -85,7 +86,8 @@ _HOMES = {
     "lexmesh.mesh.synchronizer": ("StateSynchronizer",),
     "lexmesh.mesh.tasks.attempt": ("TaskAttempt",),
     "lexmesh.nsr": ("NsrPolicy", "Verdict"),
-    "lexmesh.pipeline": ("LexAmorisComputePipeline", "Outcome", "StreamPipeline"),
+    "lexmesh.compute_pipeline": ("LexAmorisComputePipeline",),
+    "lexmesh.pipeline": ("Outcome", "StreamPipeline"),
     "lexmesh.transports.grpc": ("AsyncGrpcClient", "GrpcClient", "GrpcLink", "GrpcServer", "GrpcTls", "LinkClient"),
     "lexmesh.transports.websocket": ("WebSocketClient", "WebSocketServer"),
 }

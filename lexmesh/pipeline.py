@@ -18,7 +18,6 @@ from lexmesh._pipeline import Core
 from lexmesh._reading import StreamData
 from lexmesh._router import Endpoint
 from lexmesh.errors import DeniedError
-from lexmesh.events import EventType
 from lexmesh.failures import FailureLog
 from lexmesh.middleware import Filter, Middleware, Transformer
 from lexmesh.nsr import NsrPolicy
@@ -383,32 +382,3 @@ class StreamPipeline:
         self._failures.report_error("reply", error, event)
         if self.on_answer_denied is not None:
             self.on_answer_denied(source, event, error)
-
-
-class LexAmorisComputePipeline(StreamPipeline):
-    """The seeds' pipeline from lex_amoris_compute to bio_synth_ai_control, with handlers for what flows there.
-
-    The default handlers keep the latest event of each type in `latest` and log it at DEBUG.
-
-    Args:
-        **options: as for StreamPipeline.
-    """
-
-    TYPES = (
-        EventType.BIO_SYNC,
-        EventType.SENSOR_READING,
-        EventType.MYCELIUM_STATUS,
-        "temperature",
-        "humidity",
-        "mycelium_growth",
-    )
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.latest: dict[str, StreamEvent] = {}
-        for subject in self.TYPES:
-            self.register_handler(subject, self._keep_latest)
-
-    def _keep_latest(self, event: StreamEvent) -> None:
-        self.latest[event.event_type] = event
-        logger.debug("%s from %s", event.event_type, event.source_node)

@@ -20,6 +20,7 @@ FLOORS: list[tuple[int, str]] = [
     (1, "lexmesh._*"),
     (2, "lexmesh.nsr"),
     (2, "lexmesh.pipeline"),
+    (2, "lexmesh.compute_pipeline"),
     (2, "lexmesh.queue_groups"),
     (2, "lexmesh.middleware"),
     (2, "lexmesh.failures"),

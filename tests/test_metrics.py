@@ -138,6 +138,7 @@ def test_redis_shows_where_a_node_uses_it() -> None:
         "lost": 2,
         "refused": 3,
         "unpublished": 4,
+        "durable_lost": 5,
     }
     families = text_string_to_metric_families(prometheus_text({**LEDGER, "redis": state}).decode())
     found = {sample.name: sample.value for family in families for sample in family.samples if "redis" in sample.name}
@@ -149,5 +150,6 @@ def test_redis_shows_where_a_node_uses_it() -> None:
         "lexmesh_redis_lost_total": 2,
         "lexmesh_redis_refused_total": 3,
         "lexmesh_redis_unpublished_total": 4,
+        "lexmesh_redis_durable_lost_total": 5,
     }
     assert b"redis" not in prometheus_text(LEDGER)

@@ -1,5 +1,5 @@
-"""Durable work while the server restarts, dies, hangs, is full, forgets, or cuts connections: all is done that Redis has
-not lost, and what it has lost is said."""
+"""Durable work while the server restarts, dies, hangs, is full, forgets, or cuts connections: all is done that Redis
+has not lost, and what it has lost is said."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

@@ -139,7 +139,7 @@ class Durable:
         if waited is None:
             complain(f"there is no durable group {group} on {subject}; `lexmesh durable groups` lists them")
             return FAILURE
-        print(f"ended {group} on {subject}, with {waited} events under way")
+        print(f"ended {group} on {subject}, with {waited} events not done")
         return OK
 
     async def _each(

@@ -60,7 +60,7 @@ async def forget_group(client: StreamClient, keys: DurableKeys, key: DurableKey)
     """Ends a group, and its stream if no other group has it.
 
     Returns:
-        How many events its members had been given and not acknowledged; None if there is no such group.
+        How many events were not done, as far as they can be counted; None if there is no such group.
     """
     pattern, group = key
     stream = keys.stream(pattern)
@@ -72,5 +72,5 @@ async def forget_group(client: StreamClient, keys: DurableKeys, key: DurableKey)
     await client.xgroup_destroy(stream, group)
     if not any(other != key and other[0] == pattern for other in registered.groups):
         await client.delete(stream)
-    waited: int = state["under_way"]
+    waited: int = state["under_way"] + (state["not_begun"] or 0)
     return waited

@@ -67,6 +67,7 @@ class DurableWork:
         self._look = asyncio.Event()
         self._looked = asyncio.Event()
         self._others = asyncio.Event()
+        self._refused = 0
         self._fault = ""
 
     # -- what the node uses -----------------------------------------------------------------------------------------
@@ -159,17 +160,23 @@ class DurableWork:
                 await group.create(client)
                 self._tell()
         registered = await read_registry(client, self._keys)
-        self._store.lives(registered.life)
-        await self._store.look_for_losses(client)
-        self._losses.refused += registered.refused
+        self._count_refused(registered.refused)
         own = self._groups.keys()
-        for key in self._known - registered.groups - registered.forgotten - own:
-            await create_group(client, self._keys, key, FROM_THE_BEGINNING)
+        lost = self._known - registered.groups - registered.forgotten - own
         self._known = (self._known - registered.forgotten) | registered.groups | own
         self._store.arrange({pattern for pattern, _ in self._known})
+        self._store.lives(registered.life)
+        await self._store.look_for_losses(client)
+        for key in lost:
+            await create_group(client, self._keys, key, FROM_THE_BEGINNING)
         self._fault = ""
         if all(group.is_known for group in self._groups.values()):
             self._looked.set()
+
+    def _count_refused(self, entries: int) -> None:
+        """Counts what is in the registry and no group, once."""
+        self._losses.refused += max(0, entries - self._refused)
+        self._refused = entries
 
     @contextlib.contextmanager
     def _explained(self) -> Any:
