@@ -1,17 +1,22 @@
 """Finds events that are in a stream more than once.
 
 Of an event's entries the first that is looked at owns it, and that is written down for all members of a group: so the
-others are passed over, while the owner can be tried again, by whomever. Owners are kept in one hash a span of time.
+others are passed over, while the owner can be tried again, by whomever. Owners are kept in a sorted set for each span of
+time, by event, the entry's number as the score.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from lexmesh.transports.durable.client import StreamClient
-from lexmesh.transports.durable.keys import DurableKeys, entry_id
+from lexmesh.transports.durable.keys import DurableKeys, EntryId, entry_id
 
 __all__ = ["duplicates"]
+
+COUNTER_BITS = 20
+"""Of an entry's counter in a score, which with the milliseconds of a day fits a double's 53 bits."""
 
 
 async def duplicates(
@@ -27,7 +32,7 @@ async def duplicates(
         client: a connected client.
         keys: the mesh's.
         group: subject pattern and name.
-        seconds: how far apart the entries of one event may be to be found, at least.
+        seconds: how far apart the entries of one event may be to be found, at least; a day at most.
         entries: number of each entry, and id of its event.
 
     Raises:
@@ -35,17 +40,27 @@ async def duplicates(
     """
     pattern, name = group
     span = max(1, int(seconds * 1000))
-    pipe = client.pipeline(transaction=False)
-    used = set()
+    buckets: dict[int, list[tuple[bytes, str]]] = defaultdict(list)
     for entry, event in entries:
-        bucket = entry_id(entry)[0] // span
+        buckets[entry_id(entry)[0] // span].append((entry, event))
+    pipe = client.pipeline(transaction=False)
+    for bucket, found in buckets.items():
         here, before = keys.seen(bucket, name, pattern), keys.seen(bucket - 1, name, pattern)
-        pipe.hsetnx(here, event, entry)
-        pipe.hget(here, event)
-        pipe.hget(before, event)
-        used.add(here)
-    for key in sorted(used):
-        pipe.pexpire(key, 3 * span)
-    results = await pipe.execute()
-    owners = [results[at + 2] or results[at + 1] for at in range(0, 3 * len(entries), 3)]
-    return {entry for (entry, _), owner in zip(entries, owners, strict=True) if owner != entry}
+        events = [event for _, event in found]
+        firsts = {event: _score(entry_id(entry), span) for entry, event in reversed(found)}
+        pipe.zadd(here, firsts, nx=True)
+        pipe.pexpire(here, 3 * span)
+        pipe.zmscore(here, events)
+        pipe.zmscore(before, events)
+    results = iter(await pipe.execute())
+    twice = set()
+    for found in buckets.values():
+        _added, _expires, owners, earlier = next(results), next(results), next(results), next(results)
+        for (entry, _), owner, other in zip(found, owners, earlier, strict=True):
+            if other is not None or owner != _score(entry_id(entry), span):
+                twice.add(entry)
+    return twice
+
+
+def _score(id: EntryId, span: int) -> float:
+    return float((id[0] % span << COUNTER_BITS) + id[1] % (1 << COUNTER_BITS))

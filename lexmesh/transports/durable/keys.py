@@ -54,5 +54,5 @@ class DurableKeys:
         return f"{self._mesh}:stream:{pattern}"
 
     def seen(self, bucket: int, group: str, pattern: str) -> str:
-        """Which entry an event came in first, for entries of some minutes."""
+        """Which entry owns an event, for entries of one span of time."""
         return f"{self._mesh}:seen:{bucket}:{quote(group, safe='')}:{pattern}"
