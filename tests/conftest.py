@@ -1,6 +1,5 @@
 """What every test needs: the installed package in sight, hypothesis' budget, the soak tests left out of a plain run."""
 
-import gc
 import importlib.machinery
 import importlib.util
 import os
@@ -57,12 +56,6 @@ def pytest_configure(config: pytest.Config) -> None:
     watch = start_watch()
     if watch is not None:
         config.add_cleanup(watch.end)
-
-
-def pytest_collection_finish() -> None:
-    """What has been imported and collected stays to the end: no collection of garbage need walk it again."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_sessionstart() -> None:
