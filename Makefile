@@ -53,10 +53,11 @@ sanitize: $(VENV)/.dev ## build the core with AddressSanitizer and UBSan apart f
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	    PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize/lib LEXMESH_TEST_BUILD=sanitize \
+	    LEXMESH_EXAMPLES=10000 \
 	    $(BIN)/pytest -m core --capture=sys $(ARGS)
 
-soak: $(VENV)/.dev ## the tests that take minutes, left out of `make test`
-	$(BIN)/pytest -m soak $(ARGS)
+soak: $(VENV)/.dev ## the tests that take minutes, left out of `make test`, and the random ones with more examples
+	LEXMESH_EXAMPLES=10000 $(BIN)/pytest -m "soak or many" $(ARGS)
 
 clean: ## remove what the other targets made, .venv too
 	rm -rf build dist *.egg-info $(VENV) .mypy_cache .ruff_cache .hypothesis .benchmarks tests/foreign/node_modules

@@ -1,19 +1,30 @@
 """Random envelopes, random JSON, and a protobuf writer that can also write what no honest one would."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 
 T = TypeVar("T")
 
 WIRE_VARINT, WIRE_FIXED64, WIRE_BYTES, WIRE_FIXED32 = 0, 1, 2, 5
 
+EXAMPLES = int(os.environ.get("LEXMESH_EXAMPLES", "2000"))
+
 # Field numbers of protos/lexmesh/v1/internode.proto.
 NUMBERS = {
     "source_node": 1, "target_node": 2, "event_type": 3, "payload": 4, "timestamp": 5, "metadata": 6, "epoch": 7,
     "seq": 8, "depth": 9, "ttl_ms": 10, "priority": 11, "reply_to": 12, "content_type": 13,
 }  # fmt: skip
+
+
+def many_examples(test: Callable[..., None]) -> Callable[..., None]:
+    """For a property of hostile bytes: as many examples as `LEXMESH_EXAMPLES` says."""
+    marked: Callable[..., None] = pytest.mark.many(settings(max_examples=EXAMPLES)(test))
+    return marked
 
 
 def varint(value: int) -> bytes:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import Choices, choices, events, field, long_varint, message, pair
+from strategies import Choices, choices, events, field, long_varint, many_examples, message, pair
 
 from lexmesh._batch import decode_batch, encode_batch
 from lexmesh._codec import StreamEvent
@@ -19,7 +19,6 @@ from lexmesh.errors import MalformedError
 
 pytestmark = pytest.mark.core
 
-MANY = settings(max_examples=10_000)
 BYTES_TYPE = "application/octet-stream"
 JSON_MEMBERS = (
     "source_node", "target_node", "data", "metadata", "timestamp", "id", "depth", "ttl", "priority", "reply_to",
@@ -96,7 +95,7 @@ def same(ours: Any, theirs: Any) -> bool:
 # -- what we write, we read --------------------------------------------------------------------------------------------
 
 
-@MANY
+@many_examples
 @given(events)
 def test_protobuf_round_trip(fields: dict[str, Any]) -> None:
     event = StreamEvent(**fields)
@@ -107,7 +106,7 @@ def test_protobuf_round_trip(fields: dict[str, Any]) -> None:
     assert decoded.to_proto() == event.to_proto()
 
 
-@MANY
+@many_examples
 @given(events)
 def test_json_round_trip(fields: dict[str, Any]) -> None:
     event = StreamEvent(**fields)
@@ -143,7 +142,7 @@ def test_batch_round_trip(batch: list[dict[str, Any]]) -> None:
 # -- against protobuf's own parser -------------------------------------------------------------------------------------
 
 
-@MANY
+@many_examples
 @given(events)
 def test_google_reads_what_we_write_and_we_what_google_writes(
     internode: Callable[[str], Any], fields: dict[str, Any]
@@ -185,7 +184,7 @@ def agree_on_bytes(internode: Callable[[str], Any], raw: bytes) -> None:
     assert StreamEvent.from_json(ours.to_json()).event_type == ours.event_type
 
 
-@MANY
+@many_examples
 @given(st.binary(max_size=300))
 def test_random_bytes_as_protobuf(internode: Callable[[str], Any], raw: bytes) -> None:
     agree_on_bytes(internode, raw)
@@ -214,7 +213,7 @@ def hostile_message(choice: Choices) -> bytes:
     return out
 
 
-@MANY
+@many_examples
 @given(choices)
 def test_mutated_messages_as_protobuf(internode: Callable[[str], Any], choice: Choices) -> None:
     honest = choice.below(2)
@@ -222,7 +221,7 @@ def test_mutated_messages_as_protobuf(internode: Callable[[str], Any], choice: C
     agree_on_bytes(internode, choice.mutated(base) if honest or choice.below(2) else base)
 
 
-@MANY
+@many_examples
 @given(choices)
 def test_mutated_batches_never_crash(choice: Choices) -> None:
     base = encode_batch([StreamEvent(**choice.event()), StreamEvent(**choice.event())])
@@ -237,7 +236,7 @@ def test_mutated_batches_never_crash(choice: Choices) -> None:
 # -- against orjson ----------------------------------------------------------------------------------------------------
 
 
-@MANY
+@many_examples
 @given(events)
 def test_orjson_reads_what_we_write(fields: dict[str, Any]) -> None:
     event = StreamEvent(**fields)
@@ -277,13 +276,13 @@ def agree_on_json(raw: bytes) -> None:
     assert StreamEvent.from_proto(ours.to_proto()) == ours
 
 
-@MANY
+@many_examples
 @given(st.binary(max_size=300))
 def test_random_bytes_as_json(raw: bytes) -> None:
     agree_on_json(raw)
 
 
-@MANY
+@many_examples
 @given(choices)
 def test_mutated_messages_as_json(choice: Choices) -> None:
     agree_on_json(choice.mutated(StreamEvent(**choice.event()).to_json()))

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import Choices, choices, message
+from strategies import Choices, choices, many_examples, message
 
 from lexmesh._codec import StreamEvent
 from lexmesh._json import strict_json
@@ -277,7 +277,7 @@ def agree(text: bytes) -> None:
         assert repr(as_payload(text).data) == repr(value)
 
 
-@settings(max_examples=10_000)
+@many_examples
 @given(choices)
 def test_hostile_texts(choice: Choices) -> None:
     text = hostile_json(choice)

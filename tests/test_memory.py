@@ -40,7 +40,7 @@ async def test_a_node_without_websocket_opens_no_socket_and_still_dials() -> Non
         assert dials.registry.get_node("dials") is not None
         assert dials.registry.get_node("dials")["addresses"] == []  # type: ignore[index]
         dials.link_to(url_of(listens))
-        await eventually(lambda: listens.links == ["dials"], "linked")
+        await eventually(lambda: listens.links == ["dials"] and dials.links == ["listens"], "linked")
         heard = Received()
         listens.subscribe("t", heard)
         await dials.broadcast_event("t")

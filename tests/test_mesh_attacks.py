@@ -8,8 +8,9 @@ from mesh_nodes import node, running
 from raw_ws import RawClient, Received, eventually, text
 
 from lexmesh import MeshCore, StreamEvent
+from lexmesh.mesh.correspondent import MOST_PIECES, MOST_QUEUED
 from lexmesh.mesh.hello import Hello
-from lexmesh.mesh.node_link import MOST_PIECES, MOST_QUEUED, NodeLink
+from lexmesh.mesh.node_link import NodeLink
 from lexmesh.mesh.parts import MOST_BYTES, MOST_ITEMS, in_parts
 from lexmesh.mesh.registry.node import NodeEntry
 from lexmesh.mesh.state.replica import Replica

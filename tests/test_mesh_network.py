@@ -256,7 +256,7 @@ import pytest
 async def test_in_virtual_time(mesh_network):
     a = await mesh_network.node("a")
     await mesh_network.node("b", ["a"])
-    await mesh_network.run(3600)
+    await mesh_network.run(600)
     assert a.links == ["b"]
 
 def test_that_is_no_coroutine(mesh_network):

@@ -6,7 +6,6 @@ import logging
 import time
 from typing import Any
 
-from lexmesh.nsr import NsrPolicy
 from lexmesh.testing.mesh_network import MeshNetwork
 
 __all__ = ["report"]
@@ -61,12 +60,11 @@ class _Counting:
 
 
 async def _measure(net: MeshNetwork, nodes: int, learned_links: int, interval: float) -> dict[str, Any]:
-    policy = NsrPolicy.default()
     counting = _Counting(net)
     net.shape(delay=0.0005, jitter=0.0005)
     for number in range(nodes):
         peers = [f"n{net.random.randrange(number)}"] if number else []
-        await net.node(f"n{number}", peers, parts={"policy": policy}, learned_links=learned_links)
+        await net.node(f"n{number}", peers, learned_links=learned_links)
     found: dict[str, Any] = {"convergence_seconds": round(await net.converged(timeout=LONGEST), 2)}
     found["join"] = counting.per_node(nodes)
     net["n0"].state.update_local_state("bench", "key", 1)

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, cast
 
 from lexmesh.config import MeshConfig
 from lexmesh.mesh.core import MeshCore
+from lexmesh.nsr import NsrPolicy
 from lexmesh.testing.convergence import disagreement
 from lexmesh.testing.faulty_network import FaultyNetwork
 from lexmesh.testing.host import HOST, Host
@@ -55,6 +56,7 @@ class MeshNetwork:
         self._hosts: list[Host] = []
         self._resuming: dict[str, asyncio.TimerHandle] = {}
         self._network: FaultyNetwork | None = None
+        self._policy: NsrPolicy | None = None
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -158,6 +160,8 @@ class MeshNetwork:
         context.run(NETWORK.set, self._net)
         machine = Machine(host, context, self._loop)
         config, setup, parts = self._recipes[name]
+        if config.policy_file is None:
+            parts = {"policy": self._default_policy(), **parts}
         mesh: MeshCore = machine.call(MeshCore, config, **parts)
         self._nodes[name] = mesh, machine
         seen = self[name]
@@ -166,6 +170,12 @@ class MeshNetwork:
         self._note("start", name)
         await machine.call(mesh.start)
         return seen
+
+    def _default_policy(self) -> NsrPolicy:
+        """One for all nodes that have none of their own: compiling it takes longer than all else that starts a node."""
+        if self._policy is None:
+            self._policy = NsrPolicy.default()
+        return self._policy
 
     def __getitem__(self, name: str) -> MeshCore:
         """A node that runs."""

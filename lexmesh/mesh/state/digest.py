@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from struct import Struct
 
 from lexmesh.mesh.state.register import Register
 
 __all__ = ["BUCKETS", "Digest", "bucket_of"]
 
 BUCKETS = 256
+_ALL_BUCKETS = Struct(f">{BUCKETS}Q")
 
 
 def bucket_of(key: str) -> int:
@@ -42,10 +44,7 @@ class Digest:
 
     def root(self) -> str:
         """One digest of all buckets: 16 hex digits."""
-        whole = blake2b(digest_size=8)
-        for bucket in self.buckets:
-            whole.update(bucket.to_bytes(8, "big"))
-        return whole.hexdigest()
+        return blake2b(_ALL_BUCKETS.pack(*self.buckets), digest_size=8).hexdigest()
 
     def bucket_texts(self) -> list[str]:
         """Each bucket's digest in hex digits; empty for one that is zero."""
