@@ -29,11 +29,20 @@ async def run_together(*work: Coroutine[Any, Any, Any]) -> None:
 async def ended(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
     """Cancels tasks every so often until they are done: `wait_for` of Python 3.11 may swallow one.
 
-    Not a TaskGroup for the same reason: it cancels once, and forgets that itself was cancelled when a task fails.
+    Not a TaskGroup for the same reason: it cancels once, and forgets that itself was cancelled when a task fails. Who
+    is cancelled in here waits all the same: what tasks leave behind, such as connections, is put away only after them.
     """
     tasks = list(tasks)
+    cancelled: asyncio.CancelledError | None = None
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=seconds)
-    await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await asyncio.wait(pending, timeout=seconds)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # seen: who needs it has it
+    if cancelled is not None:
+        raise cancelled

@@ -1,8 +1,8 @@
 """Finds events that are in a stream more than once.
 
 Of an event's entries the first that is looked at owns it, and that is written down for all members of a group: so the
-others are passed over, while the owner can be tried again, by whomever. Owners are kept in a sorted set for each span of
-time, by event, the entry's number as the score.
+others are passed over, while the owner can be tried again, by whomever. Owners are kept in a sorted set for each span
+of time, by event, the entry's number as the score.
 """
 
 from __future__ import annotations

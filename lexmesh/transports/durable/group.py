@@ -90,6 +90,7 @@ class DurableGroup:
         self._claims = Claims(self._stream, self._name, self._consumer, config.durable_seconds, is_gone)
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
+        self._settling = asyncio.Lock()
         self._born = asyncio.get_running_loop().time()
         self._is_stopping = False
         self._fault = ""
@@ -131,8 +132,7 @@ class DurableGroup:
         self._is_stopping = True
         await self.handlers.stop(seconds)
         if client is not None:
-            await self._acknowledge(client)
-            await self._bury(client)
+            await self._settle_now(client)
             await self._give_back(client)
 
     async def _guarded(self, work: Callable[[StreamClient], Any], client: StreamClient) -> None:
@@ -305,11 +305,15 @@ class DurableGroup:
             await self._changed.wait()
             self._changed.clear()
             try:
-                await self._acknowledge(client)
-                await self._bury(client)
+                await self._settle_now(client)
             except BaseException:
                 self._changed.set()  # whoever comes next has it to do
                 raise
+
+    async def _settle_now(self, client: StreamClient) -> None:
+        async with self._settling:  # of two at once both would bury the same
+            await self._acknowledge(client)
+            await self._bury(client)
 
     async def _acknowledge(self, client: StreamClient) -> None:
         finished = self._held.among(State.FINISHED)
