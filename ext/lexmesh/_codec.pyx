@@ -15,6 +15,7 @@ from lexmesh._emit cimport emit_json, emit_proto, is_binary, is_json_data
 from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, Pair
 from lexmesh._envelope cimport check_names, moved, parse_id, within
 from lexmesh._fields cimport Fields, describe, set_text
+from lexmesh._load cimport LEFT, load
 from lexmesh._identity cimport printed_id
 from lexmesh._names cimport name_at, text_at
 from lexmesh._span cimport BAD_ID, OK, Span, Status, span
@@ -192,6 +193,10 @@ cdef class StreamEvent:
         cdef bytes payload
         if self.env.payload_kind == NO_PAYLOAD and not is_binary(&self.env):
             return None
+        if is_json_data(&self.env):
+            value = load(self.env.payload)
+            if value is not LEFT:
+                return value
         payload = PyBytes_FromStringAndSize(<const char*>self.env.payload.ptr, self.env.payload.len)
         if is_binary(&self.env):
             return payload
