@@ -10,7 +10,7 @@ cdef extern from "Python.h":
 
 
 cdef inline str plain_text_at(Span text):
-    """A text that is ASCII, without controls."""
+    """A text that is ASCII."""
     cdef object made = PyUnicode_New(text.len, 127)
     memcpy(PyUnicode_DATA(made), text.ptr, <size_t>text.len)
     return <str>made

@@ -9,6 +9,7 @@ from lexmesh._span cimport Span, lm_hash, lm_plain_prefix, lm_same_short, span
 
 cdef extern from "text.h" nogil:
     void lm_set_hash_key(uint64_t key) noexcept
+    bint lm_is_short_ascii(const uint8_t* ptr, size_t length) noexcept
 
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
@@ -23,7 +24,8 @@ cdef list names = [""] * KEPT_NAMES
 
 
 cdef inline bint is_plain(Span text) noexcept:
-    return <Py_ssize_t>lm_plain_prefix(text.ptr, <size_t>text.len) == text.len
+    return lm_is_short_ascii(text.ptr, <size_t>text.len) or (
+        <Py_ssize_t>lm_plain_prefix(text.ptr, <size_t>text.len) == text.len)
 
 
 cdef str text_at(Span text):
@@ -60,7 +62,7 @@ cdef str name_at(Span name):
 
 
 cdef str plain_name_at(Span name):
-    """name_at for a text that is known to be ASCII, without controls."""
+    """name_at for a text that is known to be ASCII."""
     cdef size_t slot
     cdef str kept
     if name.len == 0 or name.len > LONGEST_KEPT:

@@ -107,6 +107,39 @@ static inline size_t lm_plain_prefix(const uint8_t *ptr, size_t length) {
     return lm_plain_rest(ptr, length, 0);
 }
 
+/* Copies a text that mostly is short, and up to sixteen bytes of anything behind it: there must be room. */
+static inline uint8_t *lm_put_short(uint8_t *to, const uint8_t *ptr, size_t length) {
+    if (length == 0) return to;
+#if defined(LM_SSE2)
+    if (length <= 16 && lm_may_overread(ptr, 16)) {
+        _mm_storeu_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)ptr));
+        return to + length;
+    }
+    if (length > 16 && length <= 32) {
+        __m128i last = _mm_loadu_si128((const __m128i *)(ptr + length - 16));
+        _mm_storeu_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)ptr));
+        _mm_storeu_si128((__m128i *)(to + length - 16), last);
+        return to + length;
+    }
+#endif
+    memcpy(to, ptr, length);
+    return to + length;
+}
+
+/* Copies the plain prefix of a text, and up to sixteen bytes of anything behind it; returns its length. */
+static inline size_t lm_put_plain(uint8_t *to, const uint8_t *ptr, size_t length) {
+#if defined(LM_SSE2)
+    if (length && length <= 16 && lm_may_overread(ptr, 16)) {
+        uint32_t hit = lm_special16(ptr) | 1u << length;
+        _mm_storeu_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)ptr));
+        return lm_ctz32(hit);
+    }
+#endif
+    size_t run = lm_plain_prefix(ptr, length);
+    memcpy(to, ptr, run);
+    return run;
+}
+
 /* Whether a text is ASCII tokens between dots, without spaces, controls, '*' and '>'; 0 is no proof of the contrary. */
 static inline int lm_is_plain_subject(const uint8_t *ptr, size_t length) {
 #if defined(LM_SSE2)
