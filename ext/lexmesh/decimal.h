@@ -14,13 +14,13 @@ static const uint64_t lm_tens[LM_MOST_DECIMALS + 1] = {
     10000000000000000ull, 100000000000000000ull, 1000000000000000000ull, 10000000000000000000ull,
 };
 
-/* How many digits a number has. */
+/* How many digits a number has; 0 has none. */
 static inline int lm_width(uint64_t value) {
 #if defined(__GNUC__)
     int width = (64 - __builtin_clzll(value | 1)) * 1233 >> 12; /* 1233 / 4096: log10(2) */
-    return width + (value >= lm_tens[width] || width == 0);
+    return width + (value >= lm_tens[width]);
 #else
-    int width = 1;
+    int width = 0;
     while (width < 20 && value >= lm_tens[width]) width++;
     return width;
 #endif
@@ -31,6 +31,10 @@ static inline uint8_t *lm_put_decimal(uint8_t *to, uint64_t value) {
     static const char pairs[] =
         "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
         "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+    if (value < 10) {
+        *to = (uint8_t)('0' + value);
+        return to + 1;
+    }
     uint8_t *end = to + lm_width(value), *at = end;
     for (; value >= 10; value /= 100) {
         at -= 2;

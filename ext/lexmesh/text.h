@@ -327,6 +327,22 @@ static inline uint64_t lm_hash(const uint8_t *ptr, size_t length) {
     return lm_mix(state, lm_hash_key);
 }
 
+/* How many decimal digits a text begins with. */
+static inline size_t lm_digits(const uint8_t *ptr, size_t length) {
+    size_t at = 0;
+#if defined(LM_SSE2)
+    if (length >= 16 || (length && lm_may_overread(ptr, 16))) {
+        __m128i block = _mm_loadu_si128((const __m128i *)ptr); /* signed: bytes >= 0x80 are below '0' */
+        __m128i other = _mm_or_si128(_mm_cmplt_epi8(block, _mm_set1_epi8('0')), _mm_cmpgt_epi8(block, _mm_set1_epi8('9')));
+        at = lm_ctz32((uint32_t)_mm_movemask_epi8(other) | 0x10000u);
+        if (at > length) at = length;
+        if (at < 16) return at;
+    }
+#endif
+    while (at < length && ptr[at] >= '0' && ptr[at] <= '9') at++;
+    return at;
+}
+
 /* Whether eight bytes are decimal digits, and what they say (Lemire and Mula, "Parsing numbers eight at a time"). */
 static inline int lm_eight_digits(const uint8_t *ptr, uint64_t *value) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
