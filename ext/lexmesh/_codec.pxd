@@ -15,6 +15,8 @@ cdef class StreamEvent:
     cdef int read_all(self) except -1
     cdef int fill(self, Envelope* env, Fields fields) except -1
     cdef object read_data(self)
+    cdef int set_ttl(self, object value) except -1
+    cdef int set_id(self, str value) except -1
     cdef bytes written(self, Format format)
     cdef int detach(self) except -1
 

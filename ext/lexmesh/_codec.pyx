@@ -6,16 +6,17 @@ import orjson
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Copy
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy
 
 from lexmesh._buffer cimport Buffer, release
 from lexmesh._decoder cimport Decoder
 from lexmesh._emit cimport emit_json, emit_proto, is_binary, is_json_data
-from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, Pair
-from lexmesh._envelope cimport check_names, moved, parse_id, within
+from lexmesh._envelope cimport HAS_TTL, JSON, NO_PAYLOAD, PROTO, Envelope, Format, check_names, parse_id
 from lexmesh._fields cimport Fields, describe, set_text
 from lexmesh._identity cimport printed_id
+from lexmesh._keep cimport keep
+from lexmesh._load cimport LEFT, load
 from lexmesh._names cimport name_at, text_at
 from lexmesh._span cimport BAD_ID, OK, Span, Status, span
 from lexmesh._status cimport malformed
@@ -31,6 +32,10 @@ cdef Decoder shared_decoder = Decoder()
 
 cdef inline Span bytes_span(bytes data):
     return span(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef inline dict own_dict(object pairs):
+    return PyDict_Copy(pairs) if type(pairs) is dict else dict(pairs)
 
 
 cdef inline StreamEvent event_from(const Envelope* env, Decoder decoder):
@@ -65,48 +70,19 @@ cdef class StreamEvent:
         self._data = data
         self._source_node = "" if source_node is None else str(source_node)
         self._target_node = "" if target_node is None else str(target_node)
-        self._metadata = {} if metadata is None else dict(metadata)
+        self._metadata = {} if metadata is None else own_dict(metadata)
         self._reply_to = reply_to
         self._content_type = ""
-        self.timestamp = time.time_ns() // 1_000_000 if timestamp is None else timestamp
-        self.depth = depth
-        self.ttl = ttl
-        self.priority = priority
+        self.env.timestamp = time.time_ns() // 1_000_000 if timestamp is None else timestamp
+        self.env.depth = depth
+        self.env.priority = priority
         self.changed = True
+        self.set_ttl(ttl)
         if id:
-            self.id = id
+            self.set_id(id)
 
     cdef StreamEvent adopt(self, const Envelope* env, Decoder decoder):
-        cdef const uint8_t* scratch = decoder.scratch
-        cdef Span stamp = env.source_node
-        if within(stamp, env.raw.ptr, env.raw.len) or within(stamp, scratch, decoder.scratch_len):
-            stamp.len = 0       # it came with the message
-        cdef Py_ssize_t stamp_at = env.raw.len + decoder.scratch_len
-        cdef Py_ssize_t pairs_at = (stamp_at + stamp.len + 7) & ~7
-        cdef bytes raw = PyBytes_FromStringAndSize(NULL, pairs_at + env.metadata_count * <Py_ssize_t>sizeof(Pair))
-        cdef uint8_t* base = <uint8_t*>PyBytes_AS_STRING(raw)
-        cdef Pair* pairs = <Pair*>(base + pairs_at)
-        cdef Py_ssize_t i
-        memcpy(base, env.raw.ptr, <size_t>env.raw.len)
-        if decoder.scratch_len:     # else there may be no scratch yet, and memcpy takes no NULL
-            memcpy(base + env.raw.len, scratch, <size_t>decoder.scratch_len)
-        self.env = env[0]
-        self.env.raw = span(base, env.raw.len)
-        if stamp.len:
-            memcpy(base + stamp_at, stamp.ptr, <size_t>stamp.len)
-            self.env.source_node = span(base + stamp_at, stamp.len)
-        else:
-            self.env.source_node = moved(env.source_node, env, base, scratch)
-        self.env.target_node = moved(env.target_node, env, base, scratch)
-        self.env.event_type = moved(env.event_type, env, base, scratch)
-        self.env.payload = moved(env.payload, env, base, scratch)
-        self.env.reply_to = moved(env.reply_to, env, base, scratch)
-        self.env.content_type = moved(env.content_type, env, base, scratch)
-        self.env.metadata = pairs
-        for i in range(env.metadata_count):
-            pairs[i].key = moved(env.metadata[i].key, env, base, scratch)
-            pairs[i].value = moved(env.metadata[i].value, env, base, scratch)
-        self.raw = raw
+        self.raw = keep(&self.env, env, decoder)
         self._data = UNREAD
         return self
 
@@ -192,6 +168,10 @@ cdef class StreamEvent:
         cdef bytes payload
         if self.env.payload_kind == NO_PAYLOAD and not is_binary(&self.env):
             return None
+        if is_json_data(&self.env):
+            value = load(self.env.payload)
+            if value is not LEFT:
+                return value
         payload = PyBytes_FromStringAndSize(<const char*>self.env.payload.ptr, self.env.payload.len)
         if is_binary(&self.env):
             return payload
@@ -212,7 +192,7 @@ cdef class StreamEvent:
 
     @metadata.setter
     def metadata(self, value):
-        self._metadata = dict(value)
+        self._metadata = own_dict(value)
         self.changed = True
 
     @property
@@ -271,12 +251,16 @@ cdef class StreamEvent:
 
     @ttl.setter
     def ttl(self, value):
+        self.set_ttl(value)
+        self.changed = True
+
+    cdef int set_ttl(self, object value) except -1:
         if value is None:
             self.env.has &= ~<unsigned int>HAS_TTL
         else:
             self.env.ttl_ms = value
             self.env.has |= HAS_TTL
-        self.changed = True
+        return 0
 
     @property
     def id(self):
@@ -288,6 +272,9 @@ cdef class StreamEvent:
 
     @id.setter
     def id(self, str value):
+        self.set_id(value)
+
+    cdef int set_id(self, str value) except -1:
         cdef Span source
         cdef uint64_t epoch = 0
         cdef uint64_t seq = 0
@@ -295,11 +282,15 @@ cdef class StreamEvent:
         set_text(&text, value, "id")
         if not parse_id(text, &source, &epoch, &seq):
             raise malformed(BAD_ID, 0)
-        name = text_at(source)
-        if self.source_node and name != self.source_node:
+        cdef str name = name_at(source)
+        if self._source_node is None:
+            self._source_node = name_at(self.env.source_node)
+        if self._source_node and name != self._source_node:
             raise malformed(BAD_ID, 0)
-        self.source_node = name
+        self._source_node = name
         self.env.epoch, self.env.seq = epoch, seq
+        self.changed = True
+        return 0
 
     def to_proto(self):
         """The event as one protobuf EventMessage.

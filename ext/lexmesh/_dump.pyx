@@ -17,7 +17,9 @@ from libc.string cimport memcpy, memset
 from lexmesh._buffer cimport Buffer, release, reserve
 from lexmesh._emit cimport put_decimal
 from lexmesh._json cimport MAX_NESTING
-from lexmesh._span cimport lm_plain_prefix
+
+cdef extern from "text.h" nogil:
+    size_t lm_put_plain(uint8_t* to, const uint8_t* ptr, size_t length) noexcept
 
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact(object value) noexcept
@@ -37,6 +39,7 @@ cdef extern from "Python.h":
 cdef enum:
     NUMBER = 32             # bytes that suffice for an integer or a short decimal
     MOST_DECIMALS = 6
+    COPIED = 16             # bytes that a copy of a text may write behind it
 
 cdef object dumps = orjson.dumps
 
@@ -79,14 +82,13 @@ cdef bint put_str(Buffer* out, object text) except -1:
         except UnicodeEncodeError:      # lone surrogates
             return False
     end = at + length
-    if not reserve(out, 2 * length + 2):
+    if not reserve(out, 2 * length + 2 + COPIED):
         raise MemoryError
     to = out.ptr + out.len
     to[0] = c'"'
     to += 1
     while True:
-        run = lm_plain_prefix(at, <size_t>(end - at))
-        memcpy(to, at, run)
+        run = lm_put_plain(to, at, <size_t>(end - at))
         at += run
         to += run
         if at >= end:

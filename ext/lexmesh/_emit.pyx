@@ -11,9 +11,15 @@ from lexmesh._envelope cimport (
 from lexmesh._json_text cimport escape, escaped_size, skip_space
 from lexmesh._span cimport Span, is_literal, put_varint, span, varint_size
 
+cdef extern from "text.h" nogil:
+    uint8_t* lm_put_short(uint8_t* to, const uint8_t* ptr, size_t length) noexcept
+
+cdef extern from "decimal.h" nogil:
+    uint8_t* lm_put_decimal(uint8_t* to, uint64_t value) noexcept
+
 cdef enum:
     MOST_ESCAPED = 6    # bytes of JSON that one byte of text may become
-    NUMBERS = 96        # bytes that suffice for all numeric fields of either format, tags and keys included
+    NUMBERS = 96        # bytes that suffice for all numeric fields of either format, tags and keys included, and 16 more
 
 
 cdef bint is_binary(const Envelope* env) noexcept nogil:
@@ -31,9 +37,7 @@ cdef bint is_json_data(const Envelope* env) noexcept nogil:
 
 cdef inline uint8_t* put_bytes(uint8_t* at, uint8_t tag, Span value) noexcept nogil:
     at[0] = tag
-    at = put_varint(at + 1, <uint64_t>value.len)
-    memcpy(at, value.ptr, <size_t>value.len)
-    return at + value.len
+    return lm_put_short(put_varint(at + 1, <uint64_t>value.len), value.ptr, <size_t>value.len)
 
 
 cdef inline uint8_t* put_number(uint8_t* at, uint8_t tag, uint64_t value) noexcept nogil:
@@ -138,24 +142,7 @@ cdef inline uint8_t* put_text(uint8_t* at, const char* text, Py_ssize_t length) 
 
 
 cdef uint8_t* put_decimal(uint8_t* at, uint64_t value) noexcept nogil:
-    """Writes the digits of a number, two a division."""
-    cdef const char* pairs = ("00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                              "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                              "8081828384858687888990919293949596979899")
-    cdef uint8_t digits[20]
-    cdef int first = 20
-    if value < 10:
-        at[0] = <uint8_t>(c'0' + value)
-        return at + 1
-    while value >= 10:
-        first -= 2
-        memcpy(digits + first, pairs + 2 * (value % 100), 2)
-        value //= 100
-    if value:
-        first -= 1
-        digits[first] = <uint8_t>(c'0' + value)
-    memcpy(at, digits + first, <size_t>(20 - first))
-    return at + 20 - first
+    return lm_put_decimal(at, value)
 
 
 cdef inline uint8_t* put_signed(uint8_t* at, int64_t value) noexcept nogil:

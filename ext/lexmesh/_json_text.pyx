@@ -8,6 +8,7 @@ from lexmesh._span cimport (
 )
 
 cdef extern from "text.h" nogil:
+    size_t lm_digits(const uint8_t* ptr, size_t length) noexcept
     size_t lm_utf8_step(const uint8_t* ptr, size_t length) noexcept
 
 cdef enum:
@@ -104,9 +105,7 @@ cdef Status any_string(const uint8_t** cursor, const uint8_t* end, Span* raw, bi
 
 
 cdef inline const uint8_t* digits(const uint8_t* at, const uint8_t* end) noexcept nogil:
-    while at < end and c'0' <= at[0] <= c'9':
-        at += 1
-    return at
+    return at + lm_digits(at, <size_t>(end - at))
 
 
 cdef Status finite(const uint8_t* at, const uint8_t* end) noexcept nogil:

@@ -37,11 +37,15 @@ LM_TARGET LM_RARE void LM_OF(_base64)(lm_job *job, lm_open_run *open, const uint
 }
 
 LM_TARGET LM_RARE void LM_OF(_hex)(lm_job *job, const uint8_t *kinds, size_t blocks, size_t base) {
-    lm_hex_block before = {LM_MASK(kinds - 64, LM_IS_DIGIT), LM_MASK(kinds - 64, LM_IS_HEX)};
+    uint64_t hex_before = LM_MASK(kinds - 64, LM_IS_HEX);
     for (size_t i = 0; i < blocks && !(job->trips & LM_TRIP_HEX); i++) {
-        lm_hex_block now = {LM_MASK(kinds + 64 * i, LM_IS_DIGIT), LM_MASK(kinds + 64 * i, LM_IS_HEX)};
-        if (lm_eight_in_a_row(now.hex, before.hex)) lm_look_for_hex_around(job, now, before, base + 64 * i);
-        before = now;
+        const uint8_t *block = kinds + 64 * i;
+        uint64_t hex = LM_MASK(block, LM_IS_HEX);
+        if (lm_eight_in_a_row(hex, hex_before)) {
+            lm_hex_block now = {LM_MASK(block, LM_IS_DIGIT), hex}, before = {LM_MASK(block - 64, LM_IS_DIGIT), hex_before};
+            lm_look_for_hex_around(job, now, before, base + 64 * i);
+        }
+        hex_before = hex;
     }
 }
 
@@ -108,8 +112,8 @@ LM_TARGET static int LM_OF(_prefilter_short)(const lm_prefilter_tables *t, const
     if (!(seen.kinds & (LM_SIGNS | LM_CAPITALS)) && !((seen.kinds & LM_DIGIT) && seen.hex_row)) return job.trips;
     memset(space, 0, 64);
     if (seen.kinds & LM_SIGNS) lm_look_for_escapes(&job, text, blocks);
-    LM_OF(_letterlike)(&job, space + 64, text, blocks, 0);
-    if (seen.kinds & LM_DIGIT) LM_OF(_hex)(&job, space + 64, blocks, 0);
+    if (seen.kinds & (LM_SIGNS | LM_CAPITALS)) LM_OF(_letterlike)(&job, space + 64, text, blocks, 0);
+    if ((seen.kinds & LM_DIGIT) && seen.hex_row) LM_OF(_hex)(&job, space + 64, blocks, 0);
     if (seen.kinds & LM_CAPITALS) LM_OF(_base64)(&job, &open, space + 64, text, blocks, 0);
     return job.trips;
 }

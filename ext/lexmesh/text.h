@@ -107,6 +107,39 @@ static inline size_t lm_plain_prefix(const uint8_t *ptr, size_t length) {
     return lm_plain_rest(ptr, length, 0);
 }
 
+/* Copies a text that mostly is short, and up to sixteen bytes of anything behind it: there must be room. */
+static inline uint8_t *lm_put_short(uint8_t *to, const uint8_t *ptr, size_t length) {
+    if (length == 0) return to;
+#if defined(LM_SSE2)
+    if (length <= 16 && lm_may_overread(ptr, 16)) {
+        _mm_storeu_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)ptr));
+        return to + length;
+    }
+    if (length > 16 && length <= 32) {
+        __m128i last = _mm_loadu_si128((const __m128i *)(ptr + length - 16));
+        _mm_storeu_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)ptr));
+        _mm_storeu_si128((__m128i *)(to + length - 16), last);
+        return to + length;
+    }
+#endif
+    memcpy(to, ptr, length);
+    return to + length;
+}
+
+/* Copies the plain prefix of a text, and up to sixteen bytes of anything behind it; returns its length. */
+static inline size_t lm_put_plain(uint8_t *to, const uint8_t *ptr, size_t length) {
+#if defined(LM_SSE2)
+    if (length && length <= 16 && lm_may_overread(ptr, 16)) {
+        uint32_t hit = lm_special16(ptr) | 1u << length;
+        _mm_storeu_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)ptr));
+        return lm_ctz32(hit);
+    }
+#endif
+    size_t run = lm_plain_prefix(ptr, length);
+    memcpy(to, ptr, run);
+    return run;
+}
+
 /* Whether a text is ASCII tokens between dots, without spaces, controls, '*' and '>'; 0 is no proof of the contrary. */
 static inline int lm_is_plain_subject(const uint8_t *ptr, size_t length) {
 #if defined(LM_SSE2)
@@ -292,6 +325,22 @@ static inline uint64_t lm_hash(const uint8_t *ptr, size_t length) {
     }
     if (length) state = lm_mix(state ^ lm_load64(ptr, length), 0xE7037ED1A0B428DBull);
     return lm_mix(state, lm_hash_key);
+}
+
+/* How many decimal digits a text begins with. */
+static inline size_t lm_digits(const uint8_t *ptr, size_t length) {
+    size_t at = 0;
+#if defined(LM_SSE2)
+    if (length >= 16 || (length && lm_may_overread(ptr, 16))) {
+        __m128i block = _mm_loadu_si128((const __m128i *)ptr); /* signed: bytes >= 0x80 are below '0' */
+        __m128i other = _mm_or_si128(_mm_cmplt_epi8(block, _mm_set1_epi8('0')), _mm_cmpgt_epi8(block, _mm_set1_epi8('9')));
+        at = lm_ctz32((uint32_t)_mm_movemask_epi8(other) | 0x10000u);
+        if (at > length) at = length;
+        if (at < 16) return at;
+    }
+#endif
+    while (at < length && ptr[at] >= '0' && ptr[at] <= '9') at++;
+    return at;
 }
 
 /* Whether eight bytes are decimal digits, and what they say (Lemire and Mula, "Parsing numbers eight at a time"). */
