@@ -14,14 +14,13 @@ from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.mesh_registry import MeshRegistry
 from lexmesh.mesh.node_links import ON_MEDIUM
 from lexmesh.mesh.registry.node import NodeStatus
+from lexmesh.mesh.wildcards import GONE, Wildcards
 from lexmesh.transports.peer import PeerOwner
 from lexmesh.transports.redis import RedisTransport
 from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["RedisMesh"]
-
-GONE = (NodeStatus.DORMANT, NodeStatus.DISCONNECTED)
 
 FIRST_ROUNDS = 2
 """Nodes that are compared with when the medium has come up."""
@@ -47,17 +46,20 @@ class RedisMesh:
         self._rounds = 0
         self._stop_watching: Callable[[], None] = lambda: None
         self.transport = RedisTransport(gateway, self, registry.node_id, epoch)
+        self._wildcards = Wildcards(registry, members, self.transport.publish_to)
 
     async def start(self, *, required: bool) -> None:
         """Begins to connect; see RedisTransport.start."""
         self._links.medium = self
         self._stop_watching = self._registry.on_change(self._status_changed)
+        self._wildcards.start()
         await self.transport.start(required=required)
 
     async def stop(self, seconds: float) -> None:
         """Publishes what waits, and disconnects."""
         self._links.medium = None
         self._stop_watching()
+        self._wildcards.stop()
         await self.transport.stop(seconds)
 
     @property
@@ -149,6 +151,10 @@ class RedisMesh:
     def medium_nodes(self) -> frozenset[str]:
         """The nodes on it."""
         return frozenset(self._present)
+
+    def medium_listens(self, wildcards: set[str]) -> None:
+        """These patterns are listened to here, where who publishes has to know them."""
+        self._wildcards.listen(wildcards)
 
     def medium_heard(self, name: str) -> None:
         """Something has come that says it is of a node."""

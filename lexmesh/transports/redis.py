@@ -12,16 +12,17 @@ from lexmesh._router import Endpoint
 from lexmesh.errors import ConnectError
 from lexmesh.transports.backoff import Backoff
 from lexmesh.transports.peer import PeerOwner
+from lexmesh.transports.redis_carrier import Carrier, open_carrier
 from lexmesh.transports.redis_channels import ChannelNames
 from lexmesh.transports.redis_faults import GONE, explained
 from lexmesh.transports.redis_inlet import RedisInlet
 from lexmesh.transports.redis_losses import KeptLosses
-from lexmesh.transports.redis_open import AnyRedis, close_redis, open_pubsub, open_redis
 from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.redis_outlets import RedisOutlets
 from lexmesh.transports.redis_reader import RedisReader
 from lexmesh.transports.redis_url import RedisAddress
 from lexmesh.transports.redis_writer import RedisWriter
+from lexmesh.transports.subject_patterns import PatternTree
 
 __all__ = ["RedisOwner", "RedisTransport"]
 
@@ -64,6 +65,10 @@ class RedisOwner(Protocol):
         """Names of the nodes on it."""
         ...
 
+    def medium_listens(self, wildcards: set[str]) -> None:
+        """These patterns are listened to here, and those who publish have to know; none where Redis has patterns."""
+        ...
+
 
 class RedisTransport:
     """Publishes what is routed, and takes in what other nodes publish on the subjects that somebody here wants.
@@ -84,7 +89,8 @@ class RedisTransport:
     def __init__(self, gateway: PeerOwner, owner: RedisOwner, node_id: str, epoch: int) -> None:
         config = gateway.config
         self.address = RedisAddress.of(config.redis_url)
-        self.names = ChannelNames(config.mesh_name, config.ritual_channel)
+        is_clustered = self.address.kind == "cluster"
+        self.names = ChannelNames(config.mesh_name, config.ritual_channel, is_clustered=is_clustered)
         self.is_up = False
         self.fault = ""
         self._config = config
@@ -98,7 +104,7 @@ class RedisTransport:
         self._changed = asyncio.Event()
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._backoff = Backoff(cap=LONGEST_PAUSE)
-        self._client: AnyRedis | None = None
+        self._carrier: Carrier | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- life -------------------------------------------------------------------------------------------------------
@@ -125,12 +131,12 @@ class RedisTransport:
 
     async def stop(self, seconds: float) -> None:
         """Publishes what waits, for so many seconds at most, and disconnects."""
-        if self.is_up and self._client is not None:
+        if self.is_up and self._carrier is not None:
             self.outlets.flush()
             with contextlib.suppress(TimeoutError, *GONE):
                 async with asyncio.timeout(seconds):
                     await self._writer.drained()
-                    await self._keep_counters(self._client)
+                    await self._keep_counters(self._carrier)
         await _ended(self._tasks, 2.0)
         self._tasks = []
         self.is_up = False
@@ -158,6 +164,11 @@ class RedisTransport:
     def node_outlet(self, node: str) -> RedisOutlet:
         """What one node hears; what everyone hears where there are too many."""
         return self.outlets.of_node(node)
+
+    def publish_to(self, wildcards: set[str]) -> None:
+        """Other nodes listen to these patterns: what matches is published for them too."""
+        self.outlets.wildcards = PatternTree(wildcards)
+        self._router.refresh()
 
     def listen_anew(self) -> None:
         """What is to be listened to may be something else now."""
@@ -187,24 +198,22 @@ class RedisTransport:
 
     async def _use(self) -> None:
         """Connects, and carries until the connection breaks."""
-        client = self._client = open_redis(self.address)
-        try:
-            reader = RedisReader(await open_pubsub(client), self._inlet.receive)
+        async with open_carrier(self.address, self.names.everyone) as carrier:
+            self._carrier = carrier
+            reader = RedisReader(carrier, self._inlet.receive)
             try:
-                await self._carry(client, reader)
+                await self._carry(carrier, reader)
             finally:
+                self._carrier = None
                 await reader.close()
-        finally:
-            self._client = None
-            await close_redis(client)
 
-    async def _carry(self, client: AnyRedis, reader: RedisReader) -> None:
+    async def _carry(self, carrier: Carrier, reader: RedisReader) -> None:
         self._changed.clear()
-        await reader.listen_to(*self._wanted())
+        await self._listen(carrier, reader)
         await reader.confirmed()
-        await self._kept.load(client)
+        await self._kept.load(carrier.client)
         self._up()
-        work = (reader.read(), self._writer.write(client), self._follow(reader), self._tend(client))
+        work = (reader.read(), self._writer.write(carrier), self._follow(carrier, reader), self._tend(carrier))
         tasks = [asyncio.ensure_future(one) for one in work]
         try:
             failed, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -213,18 +222,23 @@ class RedisTransport:
         finally:
             await _ended(tasks, 0.1)
 
-    def _wanted(self) -> tuple[set[str], set[str]]:
-        channels, patterns = self.names.wanted(self._router.interest(self._owner.medium_ignores()))
-        return channels | {self.names.everyone, self.names.node(self._node_id)}, patterns
+    async def _listen(self, carrier: Carrier, reader: RedisReader) -> None:
+        """Listens to what is wanted now, and lets it be known where those who publish have to know."""
+        interest = self._router.interest(self._owner.medium_ignores())
+        names = self.names
+        channels, patterns = (names.wanted_of_shard if carrier.is_sharded else names.wanted)(interest)
+        globs = set() if carrier.is_sharded else patterns
+        channels |= {names.everyone, names.node(self._node_id)}
+        self._inlet.gaps.keep(reader.still_hears(channels, globs))
+        await reader.listen_to(channels, globs)
+        self._owner.medium_listens(patterns if carrier.is_sharded else set())
 
-    async def _follow(self, reader: RedisReader) -> None:
+    async def _follow(self, carrier: Carrier, reader: RedisReader) -> None:
         """Listens to what is wanted as that changes."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            wanted = self._wanted()
-            self._inlet.gaps.keep(reader.still_hears(*wanted))
-            await reader.listen_to(*wanted)
+            await self._listen(carrier, reader)
 
     def _up(self) -> None:
         if self._first.done():
@@ -272,15 +286,15 @@ class RedisTransport:
 
     # -- counting ---------------------------------------------------------------------------------------------------
 
-    async def _tend(self, client: AnyRedis) -> None:
+    async def _tend(self, carrier: Carrier) -> None:
         while True:
-            await self._keep_counters(client)
+            await self._keep_counters(carrier)
             self.outlets.let_go(self._owner.medium_nodes())
             await asyncio.sleep(KEEP_SECONDS)
 
-    async def _keep_counters(self, client: AnyRedis) -> None:
+    async def _keep_counters(self, carrier: Carrier) -> None:
         self.losses()
-        await self._kept.keep(client)
+        await self._kept.keep(carrier.client)
 
 
 async def _ended(tasks: list[asyncio.Task[None]], seconds: float) -> None:

@@ -12,17 +12,24 @@ from redis.exceptions import (
     BusyLoadingError,
     InvalidResponse,
     MaxConnectionsError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["GONE", "explained"]
+__all__ = ["GONE", "SlotMovedError", "explained"]
 
 GONE = (RedisError, OSError, TimeoutError)
 """What a connection may end with."""
+
+
+class SlotMovedError(RedisConnectionError):
+    """A server of a cluster has ended subscriptions, since it has their slot no more."""
+
 
 MOST_QUOTED = 160
 """Characters of what a server says that are repeated."""
@@ -33,6 +40,7 @@ _CREDENTIALS = "it refuses the user or the password; correct them in redis_url (
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((AuthenticationError, AuthorizationError), _CREDENTIALS),
     ((BusyLoadingError,), "it is still loading its data"),
+    ((MovedError, SlotMovedError), "another server of the cluster has the mesh's slot now"),
     ((MaxConnectionsError,), "it has too many clients; raise its maxclients"),
     ((OutOfMemoryError,), "it has reached its maxmemory"),
     ((InvalidResponse,), _NO_REDIS),
@@ -72,6 +80,8 @@ def _of_known(chain: list[BaseException]) -> str:
 def _of_text(chain: list[BaseException]) -> str:
     """What only the text of an error says."""
     texts = " ".join(map(str, chain)).lower()
+    if "cluster mode is not enabled" in texts:
+        return "it is no cluster; use redis://"
     if "protocol error" in texts:
         return _NO_REDIS
     if "closed by server" in texts:
