@@ -26,11 +26,11 @@ def cluster_of(masters: int, replicas: int, **others: Any) -> Iterator[list[Redi
             one.say("CLUSTER", "SET-CONFIG-EPOCH", at + 1)
         for one in servers[1:]:
             one.say("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
-        _wait(lambda: all(_knows(one) == len(servers) for one in servers))
+        until(lambda: all(_knows(one) == len(servers) for one in servers))
         for at, one in enumerate(servers[masters:]):
             one.say("CLUSTER", "REPLICATE", text(servers[at % masters].say("CLUSTER", "MYID")))
-        _wait(lambda: all(b"cluster_state:ok" in _cluster(one) for one in servers))
-        _wait(lambda: all(b"master_link_status:up" in info(one, "replication") for one in servers[masters:]))
+        until(lambda: all(b"cluster_state:ok" in _cluster(one) for one in servers))
+        until(lambda: all(b"master_link_status:up" in info(one, "replication") for one in servers[masters:]))
         yield servers
 
 
@@ -46,10 +46,11 @@ def _knows(one: RedisServer) -> int:
     return int(text.partition(b"cluster_known_nodes:")[2].split()[0])
 
 
-def _wait(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool]) -> None:
+    """Waits for something of other processes."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, "no cluster in time"
+        assert time.monotonic() < deadline, "not in time"
         POLL.wait(0.05)
 
 

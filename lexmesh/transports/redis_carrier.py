@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import MovedError, ResponseError
 
-from lexmesh.transports.redis_open import REPLY_SECONDS, close_redis, open_redis, open_server
+from lexmesh.transports.redis_open import REPLY_SECONDS, AnyRedis, close_redis, open_redis, open_server
 from lexmesh.transports.redis_url import RedisAddress
 
 __all__ = ["Carrier", "open_carrier"]
@@ -33,8 +34,9 @@ class Carrier:
 async def open_carrier(address: RedisAddress, channel: str) -> AsyncIterator[Carrier]:
     """A client of the server that a mesh is on, which is closed at the end.
 
-    Of a cluster that is the master of the slot in which the mesh has all channels and keys. Once another one has
-    that slot, it answers MOVED, or ends the subscriptions, and is to be looked for anew.
+    That is the master that sentinels name; of a cluster, the master of the slot in which the mesh has all channels and
+    keys. Once another one is that, its connections end, or it ends the subscriptions and answers MOVED or READONLY:
+    then the new one is to be looked for.
 
     Args:
         address: where Redis is.
@@ -45,24 +47,32 @@ async def open_carrier(address: RedisAddress, channel: str) -> AsyncIterator[Car
     """
     found = open_redis(address)
     try:
-        if isinstance(found, Redis):
+        place = await _master_of(found, channel)
+        if place is None:
+            assert isinstance(found, Redis)
             yield Carrier(found, is_sharded=False)
             return
-        host, port = await _master_of(found, channel)
     finally:
         await close_redis(found)
-    client = open_server(address, host, port)
+    client = open_server(address, *place)
     try:
-        yield Carrier(client, await _has_shard_channels(client, channel))
+        is_sharded = address.kind == "cluster" and await _has_shard_channels(client, channel)
+        yield Carrier(client, is_sharded)
     finally:
         await close_redis(client)
 
 
-async def _master_of(cluster: RedisCluster, channel: str) -> tuple[str, int]:
-    await cluster.initialize()
-    node = cluster.get_node_from_key(channel)
-    assert node is not None  # only a replica may be None
-    return node.host, int(node.port)
+async def _master_of(found: AnyRedis, channel: str) -> tuple[str, int] | None:
+    """Where the server is, if others have to be asked."""
+    if isinstance(found, RedisCluster):
+        await found.initialize()
+        node = found.get_node_from_key(channel)
+        assert node is not None  # only a replica may be None
+        return node.host, int(node.port)
+    if isinstance(found.connection_pool, SentinelConnectionPool):
+        host, port = await found.connection_pool.get_master_address()  # type: ignore[no-untyped-call]
+        return host, int(port)
+    return None
 
 
 async def _has_shard_channels(client: Redis, channel: str) -> bool:

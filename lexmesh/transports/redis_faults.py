@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -15,13 +16,14 @@ from redis.exceptions import (
     MovedError,
     NoPermissionError,
     OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["GONE", "SlotMovedError", "explained"]
+__all__ = ["GONE", "SentinelsRefuseError", "SlotMovedError", "explained"]
 
 GONE = (RedisError, OSError, TimeoutError)
 """What a connection may end with."""
@@ -31,6 +33,10 @@ class SlotMovedError(RedisConnectionError):
     """A server of a cluster has ended subscriptions, since it has their slot no more."""
 
 
+class SentinelsRefuseError(RedisConnectionError):
+    """No sentinel names a master, and some would first have a password, or another one."""
+
+
 MOST_QUOTED = 160
 """Characters of what a server says that are repeated."""
 
@@ -38,11 +44,14 @@ _NO_REDIS = "what answers there is no Redis; correct the host and port of redis_
 _CREDENTIALS = "it refuses the user or the password; correct them in redis_url (LEXMESH_REDIS_URL)"
 
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((SentinelsRefuseError,), "the sentinels refuse the password; set ?sentinel_password= in redis_url"),
     ((AuthenticationError, AuthorizationError), _CREDENTIALS),
     ((BusyLoadingError,), "it is still loading its data"),
     ((MovedError, SlotMovedError), "another server of the cluster has the mesh's slot now"),
+    ((ReadOnlyError,), "it is a replica; name its master in redis_url, or sentinels"),
     ((MaxConnectionsError,), "it has too many clients; raise its maxclients"),
     ((OutOfMemoryError,), "it has reached its maxmemory"),
+    ((MasterNotFoundError,), "the sentinels name no master that is up; is the service's name in redis_url right?"),
     ((InvalidResponse,), _NO_REDIS),
     ((socket.gaierror,), "no such host"),
     ((ConnectionRefusedError,), "connection refused"),

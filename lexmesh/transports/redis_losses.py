@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from redis.exceptions import AskError, MovedError, ResponseError
+from redis.exceptions import AskError, MovedError, ReadOnlyError, ResponseError
 
 from lexmesh.transports.redis_faults import explained
 from lexmesh.transports.redis_open import AnyRedis
@@ -101,8 +101,8 @@ class KeptLosses:
                 raise result
 
     def _bear(self, error: ResponseError) -> None:
-        if isinstance(error, MovedError):
-            raise error  # to whoever looks for the server that has the slot now
+        if isinstance(error, (MovedError, ReadOnlyError)):
+            raise error  # to whoever looks for the server that is the master now
         is_moving = isinstance(error, AskError)  # the slot is on its way: there is time until it has arrived
         if not is_moving and not self._is_told:
             self._is_told = True

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from lexmesh.transports.redis_faults import GONE
+from lexmesh.transports.redis_sentinels import Sentinels
 from lexmesh.transports.redis_url import RedisAddress
 
 __all__ = ["REPLY_SECONDS", "AnyRedis", "close_redis", "open_redis", "open_server"]
@@ -42,8 +43,9 @@ def open_redis(address: RedisAddress) -> AnyRedis:
         return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **options)
     options["db"] = address.database
     if address.kind == "sentinel":
-        wanted = {key: options[key] for key in ("socket_connect_timeout", "socket_timeout")}
-        sentinels = Sentinel(list(address.hosts), sentinel_kwargs=wanted, **options)  # type: ignore[no-untyped-call]
+        kept = ("socket_connect_timeout", "socket_timeout", "socket_keepalive", "retry")
+        asking = {key: options[key] for key in kept} | _secrets(address.sentinel_username, address.sentinel_password)
+        sentinels = Sentinels(list(address.hosts), sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
         master: Redis = sentinels.master_for(address.service)
         return master
     if address.kind == "unix":
@@ -54,14 +56,13 @@ def open_redis(address: RedisAddress) -> AnyRedis:
 
 
 def open_server(address: RedisAddress, host: str, port: int) -> Redis:
-    """A client of one of a cluster's servers."""
-    return Redis(host=host, port=port, **_options(address))
+    """A client of one of a cluster's servers, or of those that sentinels know."""
+    return Redis(host=host, port=port, db=address.database, **_options(address))
 
 
 def _options(address: RedisAddress) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "username": address.username or None,
-        "password": address.password or None,
+        **_secrets(address.username, address.password),
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": REPLY_SECONDS,
         "socket_read_size": READ_BYTES,
@@ -73,6 +74,10 @@ def _options(address: RedisAddress) -> dict[str, Any]:
         if address.ca:
             options["ssl_ca_certs"] = address.ca
     return options
+
+
+def _secrets(username: str, password: str) -> dict[str, Any]:
+    return {"username": username or None, "password": password or None}
 
 
 async def close_redis(client: AnyRedis) -> None:

@@ -36,6 +36,7 @@ class RedisAddress:
         username, password: empty for none.
         tls: whether connections are encrypted.
         ca: file (PEM) with those who may have signed the server's certificate; empty for those that the system trusts.
+        sentinel_username, sentinel_password: for the sentinels themselves; empty for none.
     """
 
     kind: Kind
@@ -47,6 +48,8 @@ class RedisAddress:
     password: str = ""
     tls: bool = False
     ca: str = ""
+    sentinel_username: str = ""
+    sentinel_password: str = ""
 
     def __repr__(self) -> str:
         return f"RedisAddress({self.shown!r})"
@@ -68,7 +71,8 @@ class RedisAddress:
         """Reads a URL.
 
         Args:
-            url: of one of SCHEMES; `?db=` and `?tls=true` where the form has no other place for them, `?ca=` with TLS.
+            url: of one of SCHEMES; `?db=` and `?tls=true` where the form has no other place for them, `?ca=` with TLS,
+                `?sentinel_password=` and `?sentinel_username=` for sentinels.
 
         Raises:
             ConnectError: if it is no such URL; what it says never repeats the URL, which may hold a password.
@@ -98,8 +102,13 @@ def _read(url: str, scheme: str) -> RedisAddress:
     database = _number("database", options.pop("db", ""), 0)
     tls = scheme == "rediss" or options.pop("tls", "false") == "true"
     ca = options.pop("ca", "")
+    asking = options.pop("sentinel_username", ""), options.pop("sentinel_password", "")
     if options:
-        raise ValueError("it has an option that none has; there are db, tls and ca")
+        raise ValueError(
+            "it has an option that none has; there are db, tls, ca, sentinel_username and sentinel_password"
+        )
+    if any(asking) and scheme != "redis+sentinel":
+        raise ValueError("only redis+sentinel:// has a sentinel_password")
     if ca and not tls:
         raise ValueError("ca is for connections with TLS: rediss:// or ?tls=true")
     if scheme == "unix":
@@ -111,7 +120,7 @@ def _read(url: str, scheme: str) -> RedisAddress:
         if not service:
             raise ValueError("it names no service: redis+sentinel://host:port/service")
         database = _number("database", number, database)
-        return RedisAddress("sentinel", hosts, "", service, database, *secrets, tls, ca)
+        return RedisAddress("sentinel", hosts, "", service, database, *secrets, tls, ca, *asking)
     if scheme == "redis+cluster":
         if path or database:
             raise ValueError("a cluster has no databases")
