@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from certificates import Authority
-from cli_process import lexmesh
+from cli_process import assert_one_line, lexmesh
 from mesh_nodes import knows_all, node, running, url_of
 from raw_ws import eventually
 from redis_meshes import all_got, all_meet, balanced, listen, listening, on_redis, redis_mesh, redis_node
 from redis_servers import RedisServer, free_ports, lasting, redis_server
 
-from lexmesh import MeshCore, WebSocketClient
-from lexmesh.errors import ConnectError
+from lexmesh import MeshConfig, MeshCore, WebSocketClient
+from lexmesh.errors import ConfigError, ConnectError
 
 
 @pytest.fixture(scope="module")
@@ -364,8 +364,44 @@ async def test_not_a_redis_there(answer: bytes, caplog: pytest.LogCaptureFixture
         "redis+sentinel://h/s?sentinel_passwrd=hunter2",
     ],
 )
-async def test_urls_that_are_none(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    assert "not a Redis URL" in await fault_of(url, caplog)
+def test_urls_that_are_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are found when the node is configured, and nothing of a password is told."""
+    with pytest.raises(ConfigError, match=r"not a Redis URL: .*; give redis://") as error:
+        MeshConfig(redis_url=url)
+    told = f"{error.value} {error.value!r}"
+    assert "hunter2" not in told and "\n" not in str(error.value)
+    monkeypatch.setenv("LEXMESH_REDIS_URL", url)
+    with pytest.raises(ConfigError, match="LEXMESH_REDIS_URL"):
+        MeshConfig()
+
+
+def test_a_url_on_the_command_line_that_is_none() -> None:
+    done = lexmesh("mesh", "start", "--redis", "redis://:hunter2/x@h")
+    assert_one_line(done, 1, "--redis", "not a Redis URL", "%2F", "redis://***@h")
+    assert b"hunter2" not in done.stderr
+
+
+async def test_user_and_password_of_the_environment(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    with redis_server(requirepass="right") as server:
+        server.say("ACL", "SETUSER", "bob", "on", ">hunter2", "+@all", "~*", "&*", password="right")
+        server.say("ACL", "SETUSER", "default", "off", password="right")
+        monkeypatch.setenv("LEXMESH_REDIS_USERNAME", "bob")
+        monkeypatch.setenv("LEXMESH_REDIS_PASSWORD", "hunter3")
+        assert "refuses the user or the password" in await fault_of(server.url, caplog)
+        monkeypatch.setenv("LEXMESH_REDIS_PASSWORD", "hunter2")
+        bad = server.url.replace("redis://", "redis://bob:hunter3@")  # what the URL says wins
+        assert "refuses the user or the password" in await fault_of(bad, caplog)
+        urls = [
+            server.url,
+            server.url.replace("redis://", "redis://bob@"),
+            server.url.replace("redis://", "redis://:hunter2@"),
+        ]
+        nodes = [redis_node(f"n{at}", url) for at, url in enumerate(urls)]
+        with caplog.at_level(logging.DEBUG):
+            async with running(*nodes):
+                await all_meet(nodes)
+                told = f"{nodes[0].config!r} {nodes[0].config} {nodes[0].get_mesh_status()} {caplog.text}"
+        assert "hunter2" not in told and "'bob'" not in told
 
 
 async def test_unix_socket_and_database() -> None:

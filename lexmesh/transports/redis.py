@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
 from lexmesh.errors import ConnectError
+from lexmesh.redis_address import RedisAddress
 from lexmesh.transports.backoff import Backoff
 from lexmesh.transports.peer import PeerOwner
 from lexmesh.transports.redis_carrier import Carrier, open_carrier
@@ -20,7 +21,6 @@ from lexmesh.transports.redis_losses import KeptLosses
 from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.redis_outlets import RedisOutlets
 from lexmesh.transports.redis_reader import RedisReader
-from lexmesh.transports.redis_url import RedisAddress
 from lexmesh.transports.redis_writer import RedisWriter
 from lexmesh.transports.subject_patterns import PatternTree
 
@@ -81,14 +81,11 @@ class RedisTransport:
     Attributes:
         is_up: whether the server is connected.
         fault: why it is not, as one line.
-
-    Raises:
-        ConnectError: if the configured URL is none.
     """
 
     def __init__(self, gateway: PeerOwner, owner: RedisOwner, node_id: str, epoch: int) -> None:
         config = gateway.config
-        self.address = RedisAddress.of(config.redis_url)
+        self.address = RedisAddress.of(config.redis_url, config.redis_username, config.redis_password)
         is_clustered = self.address.kind == "cluster"
         self.names = ChannelNames(config.mesh_name, config.ritual_channel, is_clustered=is_clustered)
         self.is_up = False

@@ -11,8 +11,8 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import MovedError, ResponseError
 
+from lexmesh.redis_address import RedisAddress
 from lexmesh.transports.redis_open import REPLY_SECONDS, AnyRedis, close_redis, open_redis, open_server
-from lexmesh.transports.redis_url import RedisAddress
 
 __all__ = ["Carrier", "open_carrier"]
 

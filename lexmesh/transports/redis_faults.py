@@ -41,7 +41,7 @@ MOST_QUOTED = 160
 """Characters of what a server says that are repeated."""
 
 _NO_REDIS = "what answers there is no Redis; correct the host and port of redis_url"
-_CREDENTIALS = "it refuses the user or the password; correct them in redis_url (LEXMESH_REDIS_URL)"
+_CREDENTIALS = "it refuses the user or the password; correct them in redis_url, or LEXMESH_REDIS_USERNAME and _PASSWORD"
 
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((SentinelsRefuseError,), "the sentinels refuse the password; set ?sentinel_password= in redis_url"),

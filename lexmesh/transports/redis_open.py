@@ -11,9 +11,9 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
+from lexmesh.redis_address import RedisAddress
 from lexmesh.transports.redis_faults import GONE
 from lexmesh.transports.redis_sentinels import Sentinels
-from lexmesh.transports.redis_url import RedisAddress
 
 __all__ = ["REPLY_SECONDS", "AnyRedis", "close_redis", "open_redis", "open_server"]
 

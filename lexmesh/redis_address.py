@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
-
-from lexmesh.errors import ConnectError
 
 __all__ = ["REDIS_PORT", "SCHEMES", "SENTINEL_PORT", "RedisAddress"]
 
@@ -67,27 +65,25 @@ class RedisAddress:
         return f"{'rediss' if self.tls else 'redis'}://{hosts}/{self.database}"
 
     @classmethod
-    def of(cls, url: str) -> RedisAddress:
+    def of(cls, url: str, username: str = "", password: str = "") -> RedisAddress:
         """Reads a URL.
 
         Args:
             url: of one of SCHEMES; `?db=` and `?tls=true` where the form has no other place for them, `?ca=` with TLS,
                 `?sentinel_password=` and `?sentinel_username=` for sentinels.
+            username, password: for a URL that has none.
 
         Raises:
-            ConnectError: if it is no such URL; what it says never repeats the URL, which may hold a password.
+            ValueError: if it is no such URL; what it says never repeats the URL, which may hold a password.
         """
         scheme, separator, _ = url.partition("://")
         if not separator or scheme not in SCHEMES:
-            raise _wrong(scheme if separator and scheme.isascii() else "", "it has another scheme")
+            raise ValueError(f"not a Redis URL: it has another scheme; {_FORMS}")
         try:
-            return _read(url, scheme)
+            found = _read(url, scheme)
         except ValueError as error:
-            raise _wrong(scheme, str(error)) from None
-
-
-def _wrong(scheme: str, reason: str) -> ConnectError:
-    return ConnectError(f"{scheme or 'redis'}://…", f"not a Redis URL: {reason}; {_FORMS}")
+            raise ValueError(f"not a Redis URL: {error}; {_FORMS}") from None
+        return replace(found, username=found.username or username, password=found.password or password)
 
 
 def _read(url: str, scheme: str) -> RedisAddress:
