@@ -1,4 +1,4 @@
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 class Endpoint:
@@ -17,7 +17,7 @@ class Endpoint:
 class Router:
     node_links: list[Endpoint]
     connections: dict[int, Endpoint]
-    channel_of: Callable[[str], Endpoint | None] | None
+    channels_of: Callable[[str], Iterable[Endpoint]] | None
     on_change: Callable[[], object] | None
     def subscribe(self, pattern: str, endpoint: Endpoint) -> None: ...
     def unsubscribe(self, pattern: str, endpoint: Endpoint) -> bool: ...

@@ -106,6 +106,11 @@ class MeshConfig(BaseSettings):
     # Where Redis is, default "redis://localhost:6379"; the README has all forms. A password in it is never shown.
     redis_url: RedisUrl = "redis://localhost:6379"
 
+    # Redis' user (ACL) and password, default none; what redis_url says wins. Never shown. Meant for the environment,
+    # LEXMESH_REDIS_PASSWORD: a URL on the command line is seen by all users of the machine.
+    redis_username: str = Field(default="", max_length=1024)
+    redis_password: str = Field(default="", max_length=4096)
+
     # Use Redis between nodes, default true; a mesh of directly linked nodes (`peers`) does not need it.
     enable_redis: bool = True
     # Must a node not start without Redis? Default false: it says so once, and joins when Redis is there.

@@ -188,12 +188,15 @@ async def _narrow_connection(port: int, size: int) -> tuple[asyncio.StreamReader
     return await asyncio.open_connection(sock=sock, limit=size)
 
 
-async def eventually(condition: Callable[[], Any], what: str = "", seconds: float = PATIENCE) -> Any:
-    """Waits until a condition holds and returns its value."""
+async def eventually(
+    condition: Callable[[], Any], what: str | Callable[[], str] = "", seconds: float = PATIENCE
+) -> Any:
+    """Waits until a condition holds and returns its value; `what` says what is waited for, or how it stands then."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while not (value := condition()):
-        assert loop.time() < deadline, f"not within {seconds:g} s: {what or condition}"
+        told = what() if callable(what) and loop.time() >= deadline else what
+        assert loop.time() < deadline, f"not within {seconds:g} s: {told or condition}"
         tick = loop.create_future()
         loop.call_later(POLL, tick.set_result, None)
         await tick

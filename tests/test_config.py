@@ -22,6 +22,8 @@ DEFAULTS = {
     "grpc_max_streams": 100,
     "grpc_keepalive": 30.0,
     "redis_url": "redis://localhost:6379",
+    "redis_username": "",
+    "redis_password": "",
     "enable_redis": True,
     "redis_required": False,
     "durable_seconds": 30.0,
@@ -76,6 +78,9 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("enable_websocket", "perhaps"),
     ("redis_url", "http://localhost"),
     ("redis_url", "redis://"),
+    ("redis_url", "redis://host:port"),
+    ("redis_url", "redis+sentinel://host"),
+    ("redis_url", "redis://host?password=x"),
     ("ritual_channel", ""),
     ("peers", ["http://localhost:8765"]),
     ("peers", ["localhost:8765"]),
@@ -266,20 +271,37 @@ def test_each_option_knows_where_it_came_from(tmp_path: Path, monkeypatch: pytes
     [
         "redis://user:hunter2@host:6379/0",
         "redis://:hunter2@host:6379",
-        "redis://:hun/hunter2@host",
         "redis://:h@hunter2@host",
-        "redis://host:6379/0?password=hunter2&db=1",
+        "redis+sentinel://host/service?sentinel_password=hunter2&db=1",
+        "redis+sentinel://host/service?sentinel_username=hunter2",
     ],
 )
 def test_passwords_never_show(url: str) -> None:
-    config = MeshConfig(redis_url=url, peers=[url.replace("redis", "ws")])
+    config = MeshConfig(redis_url=url, peers=[f"ws{url[url.index('://') :]}"])
     assert "hunter2" not in repr(config) + str(config)
     assert "host" in repr(config)
     assert config.redis_url == url
-    for wrong in (url.replace("redis://", "http://"), url.replace("redis://", "redis:/")):
+    unescaped = "redis://:hun/hunter2@host"
+    for wrong in (
+        url.replace("redis", "http"),
+        url.replace("://", ":/"),
+        unescaped,
+        f"{url}?pass=hunter2&passwrd=hunter2",
+    ):
         with pytest.raises(ConfigError) as caught:
             MeshConfig(redis_url=wrong)
         assert "hunter2" not in str(caught.value) + repr(caught.value)
     with pytest.raises(ConfigError) as caught:
         MeshConfig(peers=[url])
     assert "hunter2" not in str(caught.value) + repr(caught.value)
+
+
+def test_a_password_of_its_own_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEXMESH_REDIS_USERNAME", "hunter1")
+    monkeypatch.setenv("LEXMESH_REDIS_PASSWORD", "hunter2")
+    config = MeshConfig()
+    assert (config.redis_username, config.redis_password) == ("hunter1", "hunter2")
+    assert "hunter" not in repr(config) + str(config)
+    with pytest.raises(ConfigError) as caught:
+        MeshConfig(redis_password="hunter2" * 1000)
+    assert "hunter" not in str(caught.value) + repr(caught.value)

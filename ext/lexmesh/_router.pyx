@@ -194,8 +194,9 @@ cdef class Router:
             return <list>subject.route
         cdef list lists = matches(self.trie, name.ptr[:name.len].decode().split("."))
         cdef list route = list(dict.fromkeys(endpoint for endpoints in lists for endpoint in endpoints))
-        if self.channel_of is not None and (channel := self.channel_of(name.ptr[:name.len].decode())) is not None:
-            route.append(<Endpoint?>channel)
+        if self.channels_of is not None:
+            for endpoint in self.channels_of(name.ptr[:name.len].decode()):
+                route.append(<Endpoint?>endpoint)
         if subject is not &self.other:
             self.routes.append(route)
             subject.route = <void*>route

@@ -15,15 +15,16 @@ from rich.text import Text
 
 from ..config import MeshConfig
 from ..errors import ConnectError
+from ..redis_address import RedisAddress
 from ..transports.durable import dead
 from ..transports.durable.client import StreamClient
 from ..transports.durable.dead import DeadLetter, dead_letters
 from ..transports.durable.groups import forget_group, group_states
 from ..transports.durable.keys import DurableKeys
 from ..transports.durable.registry import read_registry
+from ..transports.redis_carrier import open_carrier
+from ..transports.redis_channels import ChannelNames
 from ..transports.redis_faults import GONE, explained
-from ..transports.redis_open import close_redis, open_redis
-from ..transports.redis_url import RedisAddress
 from .exits import FAILURE, OK, complain
 
 __all__ = ["Durable", "with_redis"]
@@ -41,16 +42,15 @@ async def with_redis(config: MeshConfig, command: Callable[[Durable], Awaitable[
     Raises:
         ConnectError: Redis does not answer, or refuses.
     """
-    address = RedisAddress.of(config.redis_url)
-    client = open_redis(address)
+    address = RedisAddress.of(config.redis_url, config.redis_username, config.redis_password)
+    names = ChannelNames(config.mesh_name, config.ritual_channel, is_clustered=address.kind == "cluster")
     try:
-        return await command(Durable(client, config.mesh_name))
+        async with open_carrier(address, names.everyone) as carrier:
+            return await command(Durable(carrier.client, config.mesh_name, DurableKeys(names.mesh)))
     except BrokenPipeError:  # of our own output: redis-py's are RedisErrors
         raise
     except GONE as error:
         raise ConnectError(address.shown, explained(error)) from None
-    finally:
-        await close_redis(client)
 
 
 class Durable:
@@ -59,12 +59,13 @@ class Durable:
     Args:
         client: of its Redis.
         mesh_name: of the mesh.
+        keys: the mesh's.
     """
 
-    def __init__(self, client: StreamClient, mesh_name: str) -> None:
+    def __init__(self, client: StreamClient, mesh_name: str, keys: DurableKeys) -> None:
         self._client = client
         self._mesh_name = mesh_name
-        self._keys = DurableKeys(mesh_name)
+        self._keys = keys
 
     async def show_groups(self, *, as_json: bool) -> int:
         """Prints the groups; returns 0."""

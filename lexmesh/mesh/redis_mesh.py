@@ -17,7 +17,9 @@ from lexmesh.mesh.membership import Membership
 from lexmesh.mesh.mesh_registry import MeshRegistry
 from lexmesh.mesh.node_links import ON_MEDIUM
 from lexmesh.mesh.registry.node import NodeStatus
+from lexmesh.mesh.wildcards import GONE, Wildcards
 from lexmesh.pipeline import StreamPipeline
+from lexmesh.transports.durable.keys import DurableKeys
 from lexmesh.transports.durable.work import DurableWork
 from lexmesh.transports.peer import PeerOwner
 from lexmesh.transports.redis import RedisTransport
@@ -25,8 +27,6 @@ from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["RedisMesh"]
-
-GONE = (NodeStatus.DORMANT, NodeStatus.DISCONNECTED)
 
 DURABLE = "_lexmesh.mesh.durable"
 """There is another durable group."""
@@ -67,15 +67,18 @@ class RedisMesh:
         epoch = registry.table.own.epoch
         self.transport = RedisTransport(gateway, self, registry.node_id, epoch)
         tell = partial(self.tell, DURABLE, {})
-        self._work = DurableWork(gateway, pipeline, epoch, self.transport.kept_losses, self._is_gone, tell)
+        keys = DurableKeys(self.transport.names.mesh)
+        self._work = DurableWork(gateway, pipeline, keys, epoch, self.transport.kept_losses, self._is_gone, tell)
         self.transport.work = self._work
         self._durable = durable
+        self._wildcards = Wildcards(registry, members, self.transport.publish_to)
 
     async def start(self, *, required: bool) -> None:
         """Begins to connect; see RedisTransport.start."""
         self._links.medium = self
         self._stop_watching = self._registry.on_change(self._status_changed)
         self._durable.begin(self._work)
+        self._wildcards.start()
         await self.transport.start(required=required)
 
     async def stop(self, seconds: float) -> None:
@@ -83,6 +86,7 @@ class RedisMesh:
         self._links.medium = None
         self._stop_watching()
         self._durable.end()
+        self._wildcards.stop()
         begun = asyncio.get_running_loop().time()
         await self._work.stop(WORK_SHARE * seconds)
         await self.transport.stop(max(0.0, seconds - (asyncio.get_running_loop().time() - begun)))
@@ -182,6 +186,10 @@ class RedisMesh:
     def medium_nodes(self) -> frozenset[str]:
         """The nodes on it."""
         return frozenset(self._present)
+
+    def medium_listens(self, wildcards: set[str]) -> None:
+        """These patterns are listened to here, where who publishes has to know them."""
+        self._wildcards.listen(wildcards)
 
     def medium_heard(self, name: str) -> None:
         """Something has come that says it is of a node."""

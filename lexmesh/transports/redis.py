@@ -10,18 +10,20 @@ from typing import Any, Protocol
 from lexmesh._codec import StreamEvent
 from lexmesh._router import Endpoint
 from lexmesh.errors import ConnectError
+from lexmesh.redis_address import RedisAddress
 from lexmesh.transports.backoff import Backoff
 from lexmesh.transports.peer import PeerOwner
+from lexmesh.transports.redis_carrier import Carrier, open_carrier
 from lexmesh.transports.redis_channels import ChannelNames
 from lexmesh.transports.redis_faults import GONE, explained
 from lexmesh.transports.redis_inlet import RedisInlet
 from lexmesh.transports.redis_losses import KeptLosses, RedisLosses
-from lexmesh.transports.redis_open import AnyRedis, close_redis, open_pubsub, open_redis
+from lexmesh.transports.redis_open import AnyRedis
 from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.redis_outlets import RedisOutlets
 from lexmesh.transports.redis_reader import RedisReader
-from lexmesh.transports.redis_url import RedisAddress
 from lexmesh.transports.redis_writer import RedisWriter
+from lexmesh.transports.subject_patterns import PatternTree
 from lexmesh.transports.together import ended, run_together
 
 __all__ = ["RedisOwner", "RedisTransport"]
@@ -65,6 +67,10 @@ class RedisOwner(Protocol):
         """Names of the nodes on it."""
         ...
 
+    def medium_listens(self, wildcards: set[str]) -> None:
+        """These patterns are listened to here, and those who publish have to know; none where Redis has patterns."""
+        ...
+
 
 class MediumWork(Protocol):
     """What else is done with the server while it is connected."""
@@ -90,15 +96,13 @@ class RedisTransport:
         is_up: whether the server is connected.
         fault: why it is not, as one line.
         work: what else is done with the server; None for nothing.
-
-    Raises:
-        ConnectError: if the configured URL is none.
     """
 
     def __init__(self, gateway: PeerOwner, owner: RedisOwner, node_id: str, epoch: int) -> None:
         config = gateway.config
-        self.address = RedisAddress.of(config.redis_url)
-        self.names = ChannelNames(config.mesh_name, config.ritual_channel)
+        self.address = RedisAddress.of(config.redis_url, config.redis_username, config.redis_password)
+        is_clustered = self.address.kind == "cluster"
+        self.names = ChannelNames(config.mesh_name, config.ritual_channel, is_clustered=is_clustered)
         self.is_up = False
         self.fault = ""
         self._config = config
@@ -112,7 +116,7 @@ class RedisTransport:
         self._changed = asyncio.Event()
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._backoff = Backoff(cap=LONGEST_PAUSE)
-        self._client: AnyRedis | None = None
+        self._carrier: Carrier | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.work: MediumWork | None = None
 
@@ -140,12 +144,12 @@ class RedisTransport:
 
     async def stop(self, seconds: float) -> None:
         """Publishes what waits, for so many seconds at most, and disconnects."""
-        if self.is_up and self._client is not None:
+        if self.is_up and self._carrier is not None:
             self.outlets.flush()
             with contextlib.suppress(TimeoutError, *GONE):
                 async with asyncio.timeout(seconds):
                     await self._writer.drained()
-                    await self._keep_counters(self._client)
+                    await self._keep_counters(self._carrier)
         await ended(self._tasks, 2.0)
         self._tasks = []
         self.is_up = False
@@ -173,6 +177,11 @@ class RedisTransport:
     def node_outlet(self, node: str) -> RedisOutlet:
         """What one node hears; what everyone hears where there are too many."""
         return self.outlets.of_node(node)
+
+    def publish_to(self, wildcards: set[str]) -> None:
+        """Other nodes listen to these patterns: what matches is published for them too."""
+        self.outlets.wildcards = PatternTree(wildcards)
+        self._router.refresh()
 
     def listen_anew(self) -> None:
         """What is to be listened to may be something else now."""
@@ -207,40 +216,45 @@ class RedisTransport:
 
     async def _use(self) -> None:
         """Connects, and carries until the connection breaks."""
-        client = self._client = open_redis(self.address)
-        try:
-            reader = RedisReader(await open_pubsub(client), self._inlet.receive)
+        async with open_carrier(self.address, self.names.everyone) as carrier:
+            self._carrier = carrier
+            reader = RedisReader(carrier, self._inlet.receive)
             try:
-                await self._carry(client, reader)
+                await self._carry(carrier, reader)
             finally:
+                self._carrier = None
                 await reader.close()
-        finally:
-            self._client = None
-            await close_redis(client)
 
-    async def _carry(self, client: AnyRedis, reader: RedisReader) -> None:
+    async def _carry(self, carrier: Carrier, reader: RedisReader) -> None:
         self._changed.clear()
-        await reader.listen_to(*self._wanted())
+        await self._listen(carrier, reader)
         await reader.confirmed()
-        await self._kept.load(client)
+        await self._keep_counters(carrier)  # which no replica takes: it would hear nothing that a master is told
         if self.work is not None:
-            await self.work.prepare(client)
+            await self.work.prepare(carrier.client)
         self._up()
-        also = [] if self.work is None else [self.work.run(client)]
-        await run_together(reader.read(), self._writer.write(client), self._follow(reader), self._tend(client), *also)
+        also = [] if self.work is None else [self.work.run(carrier.client)]
+        await run_together(
+            reader.read(), self._writer.write(carrier), self._follow(carrier, reader), self._tend(carrier), *also
+        )
 
-    def _wanted(self) -> tuple[set[str], set[str]]:
-        channels, patterns = self.names.wanted(self._router.interest(self._owner.medium_ignores()))
-        return channels | {self.names.everyone, self.names.node(self._node_id)}, patterns
+    async def _listen(self, carrier: Carrier, reader: RedisReader) -> None:
+        """Listens to what is wanted now, and lets it be known where those who publish have to know."""
+        interest = self._router.interest(self._owner.medium_ignores())
+        names = self.names
+        channels, patterns = (names.wanted_of_shard if carrier.is_sharded else names.wanted)(interest)
+        globs = set() if carrier.is_sharded else patterns
+        channels |= {names.everyone, names.node(self._node_id)}
+        self._inlet.gaps.keep(reader.still_hears(channels, globs))
+        await reader.listen_to(channels, globs)
+        self._owner.medium_listens(patterns if carrier.is_sharded else set())
 
-    async def _follow(self, reader: RedisReader) -> None:
+    async def _follow(self, carrier: Carrier, reader: RedisReader) -> None:
         """Listens to what is wanted as that changes."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            wanted = self._wanted()
-            self._inlet.gaps.keep(reader.still_hears(*wanted))
-            await reader.listen_to(*wanted)
+            await self._listen(carrier, reader)
 
     def _up(self) -> None:
         if self._first.done():
@@ -288,12 +302,12 @@ class RedisTransport:
 
     # -- counting ---------------------------------------------------------------------------------------------------
 
-    async def _tend(self, client: AnyRedis) -> None:
+    async def _tend(self, carrier: Carrier) -> None:
         while True:
-            await self._keep_counters(client)
+            await self._keep_counters(carrier)
             self.outlets.let_go(self._owner.medium_nodes())
             await asyncio.sleep(KEEP_SECONDS)
 
-    async def _keep_counters(self, client: AnyRedis) -> None:
+    async def _keep_counters(self, carrier: Carrier) -> None:
         self.losses()
-        await self._kept.keep(client)
+        await self._kept.keep(carrier.client)

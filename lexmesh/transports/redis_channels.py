@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from urllib.parse import quote
+
+from lexmesh.mesh.registry.node import MOST_WILDCARDS
+from lexmesh.transports.subject_patterns import is_wildcard, without_covered
 
 __all__ = ["MOST_INTERESTS", "ChannelNames"]
 
 MOST_INTERESTS = 4_096
-"""Channels and patterns that one node subscribes to; who wants more subjects gets all."""
+"""Channels and patterns that one node subscribes to, of them MOST_WILDCARDS that others are told of; who wants more
+gets all."""
 
 _MOST_TOKENS = 26
 _SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\*?[]^"})
@@ -20,24 +23,35 @@ class ChannelNames:
 
     `<mesh>:<ritual_channel>` is what all nodes hear, `<mesh>:node_<id>` what one hears, and
     `<mesh>:<ritual_channel>:<n>:<subject>` is for a subject, n a letter for its number of tokens: with it a pattern of
-    Redis, whose `*` spans dots, matches what our own matches and nothing else.
+    Redis, whose `*` spans dots, matches what our own matches and nothing else. On a cluster `<mesh>` stands in braces:
+    all channels and keys of a mesh are in one slot, and so on one of its shards.
 
     Args:
-        mesh_name: of the mesh; a `:` in it is written as %3A, so that no two meshes share a channel.
+        mesh_name: of the mesh; `:`, `{` and `}` in it are percent-encoded, so that no two meshes share a channel.
         ritual_channel: as configured; likewise.
+        is_clustered: whether they are a cluster's.
+
+    Attributes:
+        mesh: what all channels and keys of the mesh begin with.
+        everyone: what all nodes hear.
     """
 
-    def __init__(self, mesh_name: str, ritual_channel: str) -> None:
-        self._mesh = _part(mesh_name)
-        self.everyone = f"{self._mesh}:{_part(ritual_channel)}"
+    def __init__(self, mesh_name: str, ritual_channel: str, *, is_clustered: bool = False) -> None:
+        mesh = _part(mesh_name)
+        self.mesh = f"{{{mesh}}}" if is_clustered else mesh
+        self.everyone = f"{self.mesh}:{_part(ritual_channel)}"
 
     def node(self, node_id: str) -> str:
         """What one node hears."""
-        return f"{self._mesh}:node_{node_id}"
+        return f"{self.mesh}:node_{node_id}"
 
     def subject(self, subject: str) -> str:
         """Where a subject is published."""
         return f"{self.everyone}:{_letter(subject.count('.') + 1)}:{subject}"
+
+    def wildcard(self, pattern: str) -> str:
+        """Where, among shards, the subjects are published that match a pattern which somebody has told of."""
+        return f"{self.everyone}:*:{pattern}"
 
     def wanted(self, patterns: Iterable[str]) -> tuple[set[str], set[str]]:
         """What brings the subjects that match patterns, each once.
@@ -48,17 +62,17 @@ class ChannelNames:
         Returns:
             Channels, and patterns as Redis has them.
         """
-        subjects, globs = set(), set()
-        for pattern in patterns:
-            tokens = pattern.split(".")
-            if "*" in tokens or tokens[-1] == ">":
-                globs.add(self._glob(tokens))
-            else:
-                subjects.add(self.subject(pattern))
-        if len(subjects) + len(globs) > MOST_INTERESTS:
-            return set(), {self._glob([">"])}
-        globs = {glob for glob in globs if not any(other != glob and _covers(other, glob) for other in globs)}
-        return {name for name in subjects if not any(_covers(glob, name) for glob in globs)}, globs
+        subjects, wildcards = _fewest(patterns, MOST_INTERESTS)
+        return {self.subject(one) for one in subjects}, {self._glob(one.split(".")) for one in wildcards}
+
+    def wanted_of_shard(self, patterns: Iterable[str]) -> tuple[set[str], set[str]]:
+        """The same where Redis has no patterns.
+
+        Returns:
+            Channels, and our own patterns among them, of which those who publish have to be told.
+        """
+        subjects, wildcards = _fewest(patterns, MOST_WILDCARDS)
+        return {self.subject(one) for one in subjects} | {self.wildcard(one) for one in wildcards}, wildcards
 
     def _glob(self, tokens: list[str]) -> str:
         is_open = tokens[-1] == ">"
@@ -67,16 +81,17 @@ class ChannelNames:
         return f"{self.everyone.translate(_SPECIAL)}:{letter}:{'.'.join(texts)}"
 
 
+def _fewest(patterns: Iterable[str], most_wildcards: int) -> tuple[set[str], set[str]]:
+    """Subjects and wildcards that are worth a subscription each; all where there are too many."""
+    found = set(patterns)
+    if len(found) > MOST_INTERESTS or sum(map(is_wildcard, found)) > most_wildcards:
+        return set(), {">"}
+    return without_covered(found)
+
+
 def _part(name: str) -> str:
-    return quote(name, safe=" !#$&'()+,;=@/<>{}|~\"")
+    return quote(name, safe=" !#$&'()+,;=@/<>|~\"")
 
 
 def _letter(tokens: int) -> str:
     return chr(ord("a") + min(tokens, _MOST_TOKENS) - 1)
-
-
-def _covers(glob: str, name: str) -> bool:
-    """Whether a pattern of Redis brings all that a channel or another pattern does; False where that is unsure."""
-    if "\\" in glob or "[" in glob or "\\" in name or "[" in name:
-        return False
-    return fnmatchcase(name, glob)

@@ -6,35 +6,52 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
     InvalidResponse,
     MaxConnectionsError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["GONE", "explained"]
+__all__ = ["GONE", "SentinelsRefuseError", "SlotMovedError", "explained"]
 
 GONE = (RedisError, OSError, TimeoutError)
 """What a connection may end with."""
+
+
+class SlotMovedError(RedisConnectionError):
+    """A server of a cluster has ended subscriptions, since it has their slot no more."""
+
+
+class SentinelsRefuseError(RedisConnectionError):
+    """No sentinel names a master, and some would first have a password, or another one."""
+
 
 MOST_QUOTED = 160
 """Characters of what a server says that are repeated."""
 
 _NO_REDIS = "what answers there is no Redis; correct the host and port of redis_url"
-_CREDENTIALS = "it refuses the user or the password; correct them in redis_url (LEXMESH_REDIS_URL)"
+_CREDENTIALS = "it refuses the user or the password; correct them in redis_url, or LEXMESH_REDIS_USERNAME and _PASSWORD"
 
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((SentinelsRefuseError,), "the sentinels refuse the password; set ?sentinel_password= in redis_url"),
     ((AuthenticationError, AuthorizationError), _CREDENTIALS),
     ((BusyLoadingError,), "it is still loading its data"),
+    ((MovedError, SlotMovedError), "another server of the cluster has the mesh's slot now"),
+    ((ReadOnlyError,), "it is a replica; name its master in redis_url, or sentinels"),
     ((MaxConnectionsError,), "it has too many clients; raise its maxclients"),
     ((OutOfMemoryError,), "it has reached its maxmemory"),
+    ((MasterNotFoundError,), "the sentinels name no master that is up; is the service's name in redis_url right?"),
     ((InvalidResponse,), _NO_REDIS),
     ((socket.gaierror,), "no such host"),
     ((ConnectionRefusedError,), "connection refused"),
@@ -72,6 +89,8 @@ def _of_known(chain: list[BaseException]) -> str:
 def _of_text(chain: list[BaseException]) -> str:
     """What only the text of an error says."""
     texts = " ".join(map(str, chain)).lower()
+    if "cluster mode is not enabled" in texts:
+        return "it is no cluster; use redis://"
     if "protocol error" in texts:
         return _NO_REDIS
     if "closed by server" in texts:

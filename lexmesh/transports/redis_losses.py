@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import AskError, MovedError, ReadOnlyError, ResponseError
 
 from lexmesh.transports.redis_faults import explained
 from lexmesh.transports.redis_open import AnyRedis
@@ -70,14 +70,14 @@ class KeptLosses:
         """Adds what earlier starts have counted, unless that has been done.
 
         Raises:
-            redis.exceptions.RedisError, OSError: if the connection is gone.
+            redis.exceptions.RedisError, OSError: if the connection is gone, or the key is another server's now.
         """
         if self._is_loaded:
             return
         try:
             kept: dict[Any, Any] = await client.hgetall(self._key)
         except ResponseError as error:
-            self._tell(error)
+            self._bear(error)
             return
         self._is_loaded = True
         for field in fields(self.losses):
@@ -89,7 +89,7 @@ class KeptLosses:
         """Writes them down, if what was there before has been read.
 
         Raises:
-            redis.exceptions.RedisError, OSError: if the connection is gone.
+            redis.exceptions.RedisError, OSError: if the connection is gone, or the key is another server's now.
         """
         await self.load(client)
         if not self._is_loaded:
@@ -99,11 +99,14 @@ class KeptLosses:
         pipe.expire(self._key, KEPT_SECONDS)
         for result in await pipe.execute(raise_on_error=False):
             if isinstance(result, ResponseError):
-                self._tell(result)
+                self._bear(result)
             elif isinstance(result, Exception):
                 raise result
 
-    def _tell(self, error: ResponseError) -> None:
-        if not self._is_told:
+    def _bear(self, error: ResponseError) -> None:
+        if isinstance(error, (MovedError, ReadOnlyError)):
+            raise error  # to whoever looks for the server that is the master now
+        is_moving = isinstance(error, AskError)  # the slot is on its way: there is time until it has arrived
+        if not is_moving and not self._is_told:
             self._is_told = True
             logger.warning("Redis does not keep this node's counters of what it lost: %s", explained(error))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from redis.asyncio import Redis, RedisCluster, Sentinel
-from redis.asyncio.client import PubSub
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
+from lexmesh.redis_address import RedisAddress
 from lexmesh.transports.redis_faults import GONE
-from lexmesh.transports.redis_url import RedisAddress
+from lexmesh.transports.redis_sentinels import Sentinels
 
-__all__ = ["REPLY_SECONDS", "AnyRedis", "add_publication", "close_redis", "open_pubsub", "open_redis"]
+__all__ = ["REPLY_SECONDS", "AnyRedis", "close_redis", "open_redis", "open_server"]
 
 CONNECT_SECONDS = 2.0
 REPLY_SECONDS = 3.0
@@ -37,25 +37,15 @@ def open_redis(address: RedisAddress) -> AnyRedis:
     Raises:
         redis.exceptions.RedisError, OSError: from its use, not from here.
     """
-    options: dict[str, Any] = {
-        "username": address.username or None,
-        "password": address.password or None,
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": REPLY_SECONDS,
-        "socket_read_size": READ_BYTES,
-        "socket_keepalive": True,
-    }
-    if address.tls:
-        options["ssl"] = True
-        if address.ca:
-            options["ssl_ca_certs"] = address.ca
+    options = _options(address)
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        return RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **options)
-    options |= {"db": address.database, "retry": Retry(NoBackoff(), 0)}
+        return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **options)
+    options["db"] = address.database
     if address.kind == "sentinel":
-        wanted = {key: options[key] for key in ("socket_connect_timeout", "socket_timeout")}
-        sentinels = Sentinel(list(address.hosts), sentinel_kwargs=wanted, **options)  # type: ignore[no-untyped-call]
+        kept = ("socket_connect_timeout", "socket_timeout", "socket_keepalive", "retry")
+        asking = {key: options[key] for key in kept} | _secrets(address.sentinel_username, address.sentinel_password)
+        sentinels = Sentinels(list(address.hosts), sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
         master: Redis = sentinels.master_for(address.service)
         return master
     if address.kind == "unix":
@@ -63,6 +53,31 @@ def open_redis(address: RedisAddress) -> AnyRedis:
         return Redis(unix_socket_path=address.path, **options)
     host, port = address.hosts[0]
     return Redis(host=host, port=port, **options)
+
+
+def open_server(address: RedisAddress, host: str, port: int) -> Redis:
+    """A client of one of a cluster's servers, or of those that sentinels know."""
+    return Redis(host=host, port=port, db=address.database, **_options(address))
+
+
+def _options(address: RedisAddress) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        **_secrets(address.username, address.password),
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": REPLY_SECONDS,
+        "socket_read_size": READ_BYTES,
+        "socket_keepalive": True,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if address.tls:
+        options["ssl"] = True
+        if address.ca:
+            options["ssl_ca_certs"] = address.ca
+    return options
+
+
+def _secrets(username: str, password: str) -> dict[str, Any]:
+    return {"username": username or None, "password": password or None}
 
 
 async def close_redis(client: AnyRedis) -> None:
@@ -73,26 +88,3 @@ async def close_redis(client: AnyRedis) -> None:
         for sentinel in client.connection_pool.sentinel_manager.sentinels:
             with contextlib.suppress(*GONE):
                 await sentinel.aclose()
-
-
-def add_publication(pipe: Any, client: AnyRedis, channel: str, publication: bytes) -> None:
-    """Adds one to what is sent in one write.
-
-    In a cluster all that one node publishes goes to the same server of it, which hands it on: so it keeps its order.
-    """
-    if isinstance(client, RedisCluster):
-        pipe.execute_command("PUBLISH", channel, publication, target_nodes=client.get_default_node())
-    else:
-        pipe.publish(channel, publication)
-
-
-async def open_pubsub(client: AnyRedis) -> PubSub:
-    """What subscribes; in a cluster, once it is known where its servers are.
-
-    Raises:
-        redis.exceptions.RedisError, OSError: if none of them answers.
-    """
-    if isinstance(client, RedisCluster):
-        await client.initialize()
-        return client.pubsub(node=client.get_default_node())
-    return client.pubsub()

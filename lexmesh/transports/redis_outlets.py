@@ -8,11 +8,15 @@ from lexmesh.transports.redis_channels import ChannelNames
 from lexmesh.transports.redis_header import Header
 from lexmesh.transports.redis_outlet import RedisOutlet
 from lexmesh.transports.redis_writer import RedisWriter
+from lexmesh.transports.subject_patterns import PatternTree
 
 __all__ = ["RedisOutlets"]
 
 MOST_OUTLETS = 1_024
 """Channels that one node publishes on under their own names; further subjects and nodes share what everyone hears."""
+
+MOST_COPIES = 16
+"""Channels that one subject is published on; where more are wanted, all nodes hear it."""
 
 MOST_WAITING = 4
 """All of them together may hold so many times what one may."""
@@ -29,10 +33,12 @@ class RedisOutlets:
 
     Attributes:
         carry: whether messages are taken.
+        wildcards: what other nodes of a shard listen to, where Redis has no patterns.
     """
 
     def __init__(self, gateway: PeerOwner, names: ChannelNames, node_id: str, epoch: int, writer: RedisWriter) -> None:
         self.carry = False
+        self.wildcards = PatternTree(())
         self._gateway = gateway
         self._router: Router = gateway.core.router
         self._names = names
@@ -50,13 +56,13 @@ class RedisOutlets:
         if not self.carry:
             self.carry = True
             self._router.attach(self.everyone.outbox)
-            self._router.channel_of = self._channel_of
+            self._router.channels_of = self._channels_of
             self._router.refresh()
 
     def end(self) -> None:
         """Takes nothing more; what waits is dropped, and counted as disconnected."""
         self.carry = False
-        self._router.channel_of = None
+        self._router.channels_of = None
         for channel in list(self._by_channel):
             self._close(channel)
         self._router.refresh()
@@ -99,10 +105,16 @@ class RedisOutlets:
         if (channel := self._names.node(node)) in self._by_channel:
             self._close(channel)
 
-    def _channel_of(self, subject: str) -> Endpoint:
-        outlet = self._of(self._names.subject(subject))
-        self._said.setdefault(outlet.channel, -1)
-        return outlet.outbox
+    def _channels_of(self, subject: str) -> list[Endpoint]:
+        """The subject's own, and those of the wildcards that it matches; but what all hear brings it alone."""
+        wildcards = self.wildcards.matching(subject)
+        channels = [self._names.subject(subject), *map(self._names.wildcard, wildcards)]
+        outlets = [self.everyone] if len(channels) > MOST_COPIES else [self._of(channel) for channel in channels]
+        if self.everyone in outlets:
+            return [self.everyone.outbox]
+        for outlet in outlets:
+            self._said.setdefault(outlet.channel, -1)
+        return [outlet.outbox for outlet in outlets]
 
     def _of(self, channel: str) -> RedisOutlet:
         outlet = self._by_channel.get(channel)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from redis.asyncio.client import PubSub
-
+from lexmesh.transports.redis_carrier import Carrier
+from lexmesh.transports.redis_faults import SlotMovedError
 from lexmesh.transports.redis_open import REPLY_SECONDS
 
 __all__ = ["RedisReader"]
@@ -26,15 +27,18 @@ class RedisReader:
     """One connection's subscriptions, and what comes of them.
 
     Args:
-        pubsub: of a client that has nothing subscribed.
+        carrier: the server.
         on_message: callable(channel, publication).
     """
 
-    def __init__(self, pubsub: PubSub, on_message: Callable[[bytes, bytes], None]) -> None:
-        self._pubsub = pubsub
+    def __init__(self, carrier: Carrier, on_message: Callable[[bytes, bytes], None]) -> None:
+        self._pubsub = carrier.client.pubsub()
+        self._subscribe = self._pubsub.ssubscribe if carrier.is_sharded else self._pubsub.subscribe
+        self._unsubscribe = self._pubsub.sunsubscribe if carrier.is_sharded else self._pubsub.unsubscribe
         self._on_message = on_message
         self._channels: set[str] = set()
         self._patterns: set[str] = set()
+        self._ending: Counter[bytes] = Counter()  # channels whose end has been asked for, and is not confirmed
 
     def still_hears(self, channels: set[str], patterns: set[str]) -> Callable[[bytes], bool]:
         """Which channels are heard now and go on to be, if these are listened to instead: callable(channel).
@@ -50,11 +54,12 @@ class RedisReader:
     async def listen_to(self, channels: set[str], patterns: set[str]) -> None:
         """Subscribes to these and no others."""
         for names in _parts(channels - self._channels):
-            await self._pubsub.subscribe(*names)
+            await self._subscribe(*names)
         for names in _parts(patterns - self._patterns):
             await self._pubsub.psubscribe(*names)
         for names in _parts(self._channels - channels):
-            await self._pubsub.unsubscribe(*names)
+            self._ending.update(name.encode() for name in names)
+            await self._unsubscribe(*names)
         for names in _parts(self._patterns - patterns):
             await self._pubsub.punsubscribe(*names)
         self._channels, self._patterns = set(channels), set(patterns)
@@ -69,7 +74,7 @@ class RedisReader:
         async with asyncio.timeout(REPLY_SECONDS):
             while wanted:
                 message = await self._next()
-                if message is not None and message["type"] in ("subscribe", "psubscribe"):
+                if message is not None and message["type"] in ("subscribe", "psubscribe", "ssubscribe"):
                     wanted.discard(message["channel"])
 
     async def read(self) -> None:
@@ -96,9 +101,21 @@ class RedisReader:
     async def _next(self) -> dict[str, Any] | None:
         """What came next, handed on if it is a publication; None for nothing in PING_SECONDS."""
         message: dict[str, Any] | None = await self._pubsub.get_message(timeout=PING_SECONDS)
-        if message is not None and message["type"] in ("message", "pmessage"):
+        if message is None:
+            return None
+        if message["type"] in ("message", "pmessage", "smessage"):
             self._on_message(message["channel"], message["data"])
+        elif message["type"] in ("unsubscribe", "sunsubscribe"):
+            self._ended(message["channel"])
         return message
+
+    def _ended(self, channel: bytes) -> None:
+        """A subscription has ended: as asked for, or because the channel's slot is another server's now."""
+        self._ending[channel] -= 1
+        if self._ending[channel] < 0:
+            raise SlotMovedError
+        if not self._ending[channel]:
+            del self._ending[channel]
 
     async def close(self) -> None:
         """Ends the connection."""

@@ -7,8 +7,8 @@ import logging
 
 from redis.exceptions import NoPermissionError
 
+from lexmesh.transports.redis_carrier import Carrier
 from lexmesh.transports.redis_faults import explained
-from lexmesh.transports.redis_open import AnyRedis, add_publication
 from lexmesh.transports.redis_outlet import RedisOutlet
 
 __all__ = ["RedisWriter"]
@@ -47,7 +47,7 @@ class RedisWriter:
         """Waits until nothing is to be published."""
         await self._idle.wait()
 
-    async def write(self, client: AnyRedis) -> None:
+    async def write(self, carrier: Carrier) -> None:
         """Publishes, for ever.
 
         Raises:
@@ -55,12 +55,12 @@ class RedisWriter:
         """
         while True:
             while self._full:
-                await self._publish(client)
+                await self._publish(carrier)
             self._idle.set()
             self._more.clear()
             await self._more.wait()
 
-    async def _publish(self, client: AnyRedis) -> None:
+    async def _publish(self, carrier: Carrier) -> None:
         """Publishes what was said in the oldest round that something waits from: none overtakes by more."""
         self._full = {outlet: None for outlet in self._full if not outlet.outbox.idle}
         if not self._full:
@@ -70,9 +70,10 @@ class RedisWriter:
         chosen = [(outlet, publication) for outlet in first if (publication := outlet.front()) is not None]
         for outlet in {*first} - {outlet for outlet, _ in chosen}:
             self.remove(outlet)  # it says so when it has something
-        pipe = client.pipeline(transaction=False)
+        pipe = carrier.client.pipeline(transaction=False)
+        publish = pipe.spublish if carrier.is_sharded else pipe.publish
         for outlet, publication in chosen:
-            add_publication(pipe, client, outlet.channel, publication)
+            publish(outlet.channel, publication)
         for (outlet, _), result in zip(chosen, await pipe.execute(raise_on_error=False), strict=True):
             if isinstance(result, NoPermissionError):
                 self._denied(outlet, result)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from lexmesh._router import check_pattern
 from lexmesh.mesh.registry.suspicion import Suspicion
 from lexmesh.node_names import check_name
 
@@ -14,6 +15,7 @@ __all__ = ["MOST_NUMBER", "Load", "Node", "NodeEntry", "NodeEntryError", "NodeSt
 
 MOST_CAPABILITIES = 256
 MOST_GROUPS = 256
+MOST_WILDCARDS = 256
 MOST_LINKS = 10_000
 MOST_NUMBER = 1 << 53
 
@@ -44,6 +46,7 @@ class NodeEntry:
         addresses: URLs under which others can link to it.
         leaving: whether it has said goodbye.
         groups: subject pattern, name and members of each queue group in which it has some.
+        wildcards: subject patterns to which it listens on a medium that has no patterns of its own.
     """
 
     node_id: str
@@ -53,6 +56,7 @@ class NodeEntry:
     addresses: tuple[str, ...] = ()
     leaving: bool = False
     groups: tuple[tuple[str, str, int], ...] = ()
+    wildcards: tuple[str, ...] = ()
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -73,6 +77,7 @@ class NodeEntry:
             "addresses": list(self.addresses),
             "leaving": self.leaving,
             **({"groups": [list(group) for group in self.groups]} if self.groups else {}),
+            **({"wildcards": list(self.wildcards)} if self.wildcards else {}),
         }
 
 
@@ -105,6 +110,7 @@ def entry_from(data: Any) -> NodeEntry:
             tuple(_texts(data["addresses"], 16)),
             data["leaving"] is True,
             tuple(_groups(data.get("groups", []))),
+            tuple(map(_pattern, _texts(data.get("wildcards", []), MOST_WILDCARDS))),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise NodeEntryError(f"not an entry: {error}") from None
@@ -127,6 +133,11 @@ def _groups(items: Any) -> Iterable[tuple[str, str, int]]:
         if not 0 < members < MOST_NUMBER:
             raise NodeEntryError("a group has at least one member")
         yield pattern, check_name(name), members
+
+
+def _pattern(text: str) -> str:
+    check_pattern(text)
+    return text
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 
 from lexmesh._codec import StreamEvent
 from lexmesh._work import WorkSource
@@ -15,7 +15,7 @@ from lexmesh.config import MeshConfig
 from lexmesh.errors import TaskRefusedError
 from lexmesh.pipeline import StreamPipeline
 from lexmesh.transports.durable.claims import Claims, Given
-from lexmesh.transports.durable.client import StreamClient
+from lexmesh.transports.durable.client import ELSEWHERE, StreamClient
 from lexmesh.transports.durable.counts import DurableCounts
 from lexmesh.transports.durable.dead import MOST_REASON, bury
 from lexmesh.transports.durable.duplicates import duplicates
@@ -140,7 +140,7 @@ class DurableGroup:
         while True:
             try:
                 await work(client)
-            except ReadOnlyError:
+            except ELSEWHERE:
                 raise
             except ResponseError as error:
                 await self._repair(client, error)
@@ -267,7 +267,6 @@ class DurableGroup:
         return event
 
     async def _begin(self, entry: bytes, event: StreamEvent, attempt: int) -> None:
-        self._held.begin(entry, attempt)
         passed = await self._pipeline.filtered(event)
         if passed is not None and passed is not event:
             passed = self.source.examine(passed.to_proto(), now_ms())
@@ -276,6 +275,7 @@ class DurableGroup:
             self.source.filtered(event)
             self._finish(entry)
         else:
+            self._held.begin(entry, attempt)
             self.handlers.hand(entry, passed)
 
     # -- what becomes of it -----------------------------------------------------------------------------------------

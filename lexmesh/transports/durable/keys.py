@@ -41,11 +41,11 @@ class DurableKeys:
     """The keys of one mesh.
 
     Args:
-        mesh_name: of the mesh; what a URL would escape is escaped, so that no two meshes share a key.
+        mesh: what all its keys begin with; see ChannelNames.
     """
 
-    def __init__(self, mesh_name: str) -> None:
-        self._mesh = quote(mesh_name, safe="")
+    def __init__(self, mesh: str) -> None:
+        self._mesh = mesh
         self.registry = f"{self._mesh}:durable"
         self.dead = f"{self._mesh}:dead"
 

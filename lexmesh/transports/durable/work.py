@@ -8,11 +8,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 
 from lexmesh._router import Endpoint
 from lexmesh.pipeline import Handler, StreamPipeline
-from lexmesh.transports.durable.client import StreamClient
+from lexmesh.transports.durable.client import ELSEWHERE, StreamClient
 from lexmesh.transports.durable.group import DurableGroup
 from lexmesh.transports.durable.keys import DurableKeys
 from lexmesh.transports.durable.registry import FROM_THE_BEGINNING, DurableKey, create_group, read_registry
@@ -39,6 +39,7 @@ class DurableWork:
     Args:
         gateway: the node's.
         pipeline: polices what comes, and counts.
+        keys: the mesh's.
         epoch: this node's start in milliseconds since 1970-01-01 UTC.
         losses: where what is lost is counted.
         is_gone: callable(node), whether another node is known to be gone.
@@ -49,12 +50,13 @@ class DurableWork:
         self,
         gateway: PeerOwner,
         pipeline: StreamPipeline,
+        keys: DurableKeys,
         epoch: int,
         losses: RedisLosses,
         is_gone: Callable[[str], bool],
         tell: Callable[[], None],
     ) -> None:
-        self._keys = DurableKeys(gateway.config.mesh_name)
+        self._keys = keys
         self._config = gateway.config
         self._pipeline = pipeline
         self._losses = losses
@@ -183,7 +185,7 @@ class DurableWork:
         """What the server cannot do, or not for this node, is said once, and asked again."""
         try:
             yield
-        except ReadOnlyError:
+        except ELSEWHERE:
             raise
         except ResponseError as error:
             if (fault := explained(error)) != self._fault:

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 
-from lexmesh.transports.durable.client import StreamClient
+from lexmesh.transports.durable.client import ELSEWHERE, StreamClient
 from lexmesh.transports.durable.keys import MESSAGE
 from lexmesh.transports.durable.outlet import DurableOutlet
 from lexmesh.transports.redis_faults import explained
@@ -81,7 +81,7 @@ class DurableWriter:
             pipe.xadd(outlet.channel, {MESSAGE: part})
         results = await pipe.execute(raise_on_error=False)
         failed = next((one for one in results if isinstance(one, Exception)), None)
-        if failed is not None and (not isinstance(failed, ResponseError) or isinstance(failed, ReadOnlyError)):
+        if failed is not None and (not isinstance(failed, ResponseError) or isinstance(failed, ELSEWHERE)):
             raise failed
         outlet.stored.add(one for one in results if isinstance(one, bytes))
         if failed is None or not _may_pass(failed):

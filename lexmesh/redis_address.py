@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
-
-from lexmesh.errors import ConnectError
 
 __all__ = ["REDIS_PORT", "SCHEMES", "SENTINEL_PORT", "RedisAddress"]
 
@@ -36,6 +34,7 @@ class RedisAddress:
         username, password: empty for none.
         tls: whether connections are encrypted.
         ca: file (PEM) with those who may have signed the server's certificate; empty for those that the system trusts.
+        sentinel_username, sentinel_password: for the sentinels themselves; empty for none.
     """
 
     kind: Kind
@@ -47,6 +46,8 @@ class RedisAddress:
     password: str = ""
     tls: bool = False
     ca: str = ""
+    sentinel_username: str = ""
+    sentinel_password: str = ""
 
     def __repr__(self) -> str:
         return f"RedisAddress({self.shown!r})"
@@ -64,26 +65,25 @@ class RedisAddress:
         return f"{'rediss' if self.tls else 'redis'}://{hosts}/{self.database}"
 
     @classmethod
-    def of(cls, url: str) -> RedisAddress:
+    def of(cls, url: str, username: str = "", password: str = "") -> RedisAddress:
         """Reads a URL.
 
         Args:
-            url: of one of SCHEMES; `?db=` and `?tls=true` where the form has no other place for them, `?ca=` with TLS.
+            url: of one of SCHEMES; `?db=` and `?tls=true` where the form has no other place for them, `?ca=` with TLS,
+                `?sentinel_password=` and `?sentinel_username=` for sentinels.
+            username, password: for a URL that has none.
 
         Raises:
-            ConnectError: if it is no such URL; what it says never repeats the URL, which may hold a password.
+            ValueError: if it is no such URL; what it says never repeats the URL, which may hold a password.
         """
         scheme, separator, _ = url.partition("://")
         if not separator or scheme not in SCHEMES:
-            raise _wrong(scheme if separator and scheme.isascii() else "", "it has another scheme")
+            raise ValueError(f"not a Redis URL: it has another scheme; {_FORMS}")
         try:
-            return _read(url, scheme)
+            found = _read(url, scheme)
         except ValueError as error:
-            raise _wrong(scheme, str(error)) from None
-
-
-def _wrong(scheme: str, reason: str) -> ConnectError:
-    return ConnectError(f"{scheme or 'redis'}://…", f"not a Redis URL: {reason}; {_FORMS}")
+            raise ValueError(f"not a Redis URL: {error}; {_FORMS}") from None
+        return replace(found, username=found.username or username, password=found.password or password)
 
 
 def _read(url: str, scheme: str) -> RedisAddress:
@@ -98,8 +98,13 @@ def _read(url: str, scheme: str) -> RedisAddress:
     database = _number("database", options.pop("db", ""), 0)
     tls = scheme == "rediss" or options.pop("tls", "false") == "true"
     ca = options.pop("ca", "")
+    asking = options.pop("sentinel_username", ""), options.pop("sentinel_password", "")
     if options:
-        raise ValueError("it has an option that none has; there are db, tls and ca")
+        raise ValueError(
+            "it has an option that none has; there are db, tls, ca, sentinel_username and sentinel_password"
+        )
+    if any(asking) and scheme != "redis+sentinel":
+        raise ValueError("only redis+sentinel:// has a sentinel_password")
     if ca and not tls:
         raise ValueError("ca is for connections with TLS: rediss:// or ?tls=true")
     if scheme == "unix":
@@ -111,7 +116,7 @@ def _read(url: str, scheme: str) -> RedisAddress:
         if not service:
             raise ValueError("it names no service: redis+sentinel://host:port/service")
         database = _number("database", number, database)
-        return RedisAddress("sentinel", hosts, "", service, database, *secrets, tls, ca)
+        return RedisAddress("sentinel", hosts, "", service, database, *secrets, tls, ca, *asking)
     if scheme == "redis+cluster":
         if path or database:
             raise ValueError("a cluster has no databases")
