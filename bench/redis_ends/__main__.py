@@ -1,4 +1,4 @@
-"""`python -m redis_ends (lexmesh|plain) (publish|subscribe) URL COUNT`: prints `ready`, then what it did as JSON."""
+"""`python -m redis_ends KIND (publish|subscribe) URL COUNT`: prints `ready`, then what it did as JSON."""
 
 import asyncio
 import json
@@ -22,6 +22,10 @@ def tell(**found: Any) -> None:
 async def told() -> None:
     """Waits for a line on standard input."""
     await asyncio.to_thread(sys.stdin.readline)
+
+
+def event_of(number: int) -> dict[str, Any]:
+    return {"type": "sensor_reading", "source_node": "publisher", "data": {"n": number, **BODY}, "id": "x" * 20}
 
 
 class Tally:
@@ -89,17 +93,62 @@ async def plain_publish(url: str, count: int) -> None:
         tell(ready=True)
         await told()
         for number in range(count):
-            event = {
-                "type": "sensor_reading",
-                "source_node": "publisher",
-                "data": {"n": number, **BODY},
-                "id": "x" * 20,
-            }
-            await client.publish("sensor_reading", json.dumps(event))
+            await client.publish("sensor_reading", json.dumps(event_of(number)))
+        await told()
+
+
+async def durable_subscribe(url: str, count: int) -> None:
+    tally = Tally(count)
+    async with node("subscriber", url) as mesh:
+        mesh.subscribe("sensor_reading", lambda event: tally.take(event.data["n"]), group="workers", durable=True)
+        await mesh.stored()
+        tell(ready=True)
+        await asyncio.wait_for(tally.done.wait(), PATIENCE)
+
+
+async def durable_publish(url: str, count: int) -> None:
+    async with node("publisher", url) as mesh:
+        while not mesh.get_mesh_status()["redis"]["nodes"]:  # noqa: ASYNC110 - a status has no event
+            await asyncio.sleep(0.01)
+        tell(ready=True)
+        await told()
+        for number in range(count):
+            mesh.publish("sensor_reading", {"n": number, **BODY})
+            if number % 512 == 511:
+                await mesh.stored()
+        await mesh.stored()
+        await told()
+
+
+async def stream_subscribe(url: str, count: int) -> None:
+    """Reads a hundred at a time, acknowledges each, as redis-py's documentation has it."""
+    tally = Tally(count)
+    async with redis.asyncio.from_url(url) as client:
+        await client.delete("stream")
+        await client.xgroup_create("stream", "workers", mkstream=True)
+        tell(ready=True)
+        while not tally.done.is_set():
+            for _, entries in await client.xreadgroup("workers", "one", {"stream": ">"}, count=100, block=1000):
+                for entry, fields in entries:
+                    tally.take(json.loads(fields[b"event"])["data"]["n"])
+                    await client.xack("stream", "workers", entry)
+
+
+async def stream_publish(url: str, count: int) -> None:
+    async with redis.asyncio.from_url(url) as client:
+        await client.ping()
+        tell(ready=True)
+        await told()
+        for number in range(count):
+            await client.xadd("stream", {"event": json.dumps(event_of(number))})
         await told()
 
 
 ENDS = {
+    ("durable", "subscribe"): durable_subscribe,
+    ("durable", "publish"): durable_publish,
+    ("stream", "subscribe"): stream_subscribe,
+    ("stream", "publish"): stream_publish,
     ("lexmesh", "subscribe"): lexmesh_subscribe,
     ("lexmesh", "publish"): lexmesh_publish,
     ("plain", "subscribe"): plain_subscribe,
