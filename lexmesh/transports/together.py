@@ -32,8 +32,16 @@ async def ended(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
     Not a TaskGroup for the same reason: it cancels once, and forgets that itself was cancelled when a task fails.
     """
     tasks = list(tasks)
+    cut: asyncio.CancelledError | None = None
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=seconds)
-    await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await asyncio.wait(pending, timeout=seconds)
+        except asyncio.CancelledError as error:  # those that end this are not to be left behind for that
+            cut = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # has been seen
+    if cut is not None:
+        raise cut

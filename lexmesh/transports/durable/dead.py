@@ -19,7 +19,7 @@ from lexmesh.transports.durable.keys import (
     entry_id,
 )
 
-__all__ = ["DeadLetter", "bury", "dead_letters", "drop", "replay"]
+__all__ = ["DeadLetter", "bury", "dead_letters", "drop", "one_line", "replay"]
 
 MOST_DEAD = 100_000
 """Dead letters that are kept, the latest."""
@@ -91,7 +91,7 @@ async def bury(
         GROUP: name.encode(),
         ENTRY: entry,
         ATTEMPTS: str(attempts).encode(),
-        REASON: _line(reason).encode(),
+        REASON: one_line(reason).encode(),
     }
     await client.xadd(keys.dead, fields, maxlen=MOST_DEAD)
     return True
@@ -123,7 +123,7 @@ async def drop(client: StreamClient, keys: DurableKeys, letter: DeadLetter) -> N
 
 
 def _letter(id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
-    texts = {name: _line(fields.get(name, b"").decode(errors="replace")) for name in (PATTERN, GROUP, ENTRY, REASON)}
+    texts = {name: one_line(fields.get(name, b"").decode(errors="replace")) for name in (PATTERN, GROUP, ENTRY, REASON)}
     attempts = fields.get(ATTEMPTS, b"0")
     return DeadLetter(
         id.decode(),
@@ -136,6 +136,6 @@ def _letter(id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
     )
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """What a terminal may be shown: one line, without its control characters."""
     return "".join(sign if sign.isprintable() else " " for sign in text)[:MOST_REASON]

@@ -86,7 +86,7 @@ class DurableHandlers:
             entry = self._entry
             try:
                 result = handler(event)
-            except Exception as error:
+            except BaseException as error:  # whatever it is, it has not been done
                 self._on_done(entry, error)
                 raise
             if inspect.isawaitable(result):
@@ -100,7 +100,7 @@ class DurableHandlers:
         try:
             async with asyncio.timeout(self._seconds) as limit:
                 result = await result
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:
             late = TimeoutError(f"it took longer than {self._seconds:g} s") if limit.expired() else None
             self._on_done(entry, late or error)
             raise
