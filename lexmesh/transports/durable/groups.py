@@ -25,7 +25,7 @@ async def group_states(client: StreamClient, keys: DurableKeys) -> list[dict[str
         where the server does not tell), `under_way` (given and not acknowledged), `members`, and `dead` (letters).
     """
     groups = (await read_registry(client, keys)).groups
-    dead = Counter((letter.pattern, letter.group) for letter in await dead_letters(client, keys))
+    dead = Counter([(letter.pattern, letter.group) async for letter in dead_letters(client, keys)])
     return [
         {
             "subject": pattern,
