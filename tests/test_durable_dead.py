@@ -221,3 +221,13 @@ async def test_many_letters_and_one_from_the_end_of_time(server: RedisServer) ->
     assert len(error.splitlines()) == len(absent)
     assert await command(server, "drop", "--all", "--subject", SUBJECT) == (0, "dropped 28\n", "")
     assert [letter["id"] for letter in await dead(server)] == [end]
+
+
+async def test_groups_that_ended_long_ago_leave_room_for_others(server: RedisServer) -> None:
+    registry = "spiral_codex_mesh:durable"
+    for number in range(1000):
+        server.say("HSET", registry, f"g{number} a", "01000000000000")
+    server.say("HSET", registry, f"{GROUP} {SUBJECT}", "1")
+    assert (await command(server, "forget", SUBJECT, GROUP))[0] == 0
+    assert server.say("HLEN", registry) == 1
+    assert server.say("HGET", registry, f"{GROUP} {SUBJECT}").startswith(b"0")

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from redis.exceptions import ResponseError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -138,10 +137,7 @@ class Durable:
 
     async def forget(self, subject: str, group: str) -> int:
         """Ends a group; returns 0, or 1 if there is none."""
-        try:
-            waited = await forget_group(self._client, self._keys, (subject, group))
-        except ResponseError:
-            waited = None
+        waited = await forget_group(self._client, self._keys, (subject, group))
         if waited is None:
             complain(f"there is no durable group {group} on {subject}; `lexmesh durable groups` lists them")
             return FAILURE

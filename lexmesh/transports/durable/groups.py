@@ -11,6 +11,7 @@ from lexmesh.transports.durable.client import StreamClient
 from lexmesh.transports.durable.dead import dead_letters
 from lexmesh.transports.durable.keys import DurableKeys
 from lexmesh.transports.durable.registry import DurableKey, forget, read_registry
+from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["forget_group", "group_states"]
 
@@ -68,8 +69,9 @@ async def forget_group(client: StreamClient, keys: DurableKeys, key: DurableKey)
     if key not in registered.groups:
         return None
     state = await _state(client, stream, group)
-    await forget(client, keys, key)
-    await client.xgroup_destroy(stream, group)
+    await forget(client, keys, key, now_ms())
+    if await client.exists(stream):  # Redis may have lost it
+        await client.xgroup_destroy(stream, group)
     if not any(other != key and other[0] == pattern for other in registered.groups):
         await client.delete(stream)
     waited: int = state["under_way"] + (state["not_begun"] or 0)
