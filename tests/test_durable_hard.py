@@ -179,3 +179,21 @@ def counts_of(one: object, subject: str) -> dict[str, object]:
     durable = one.get_mesh_status()["redis"]["durable"]  # type: ignore[attr-defined]
     found: dict[str, object] = next(each for each in durable if each["subject"] == subject)
     return found
+
+
+async def test_what_a_server_that_is_getting_full_has_stored_is_not_stored_again(server: RedisServer) -> None:
+    one, publisher = durable_node("n0", server), durable_node("n1", server)
+    Worker(one)
+    async with running(one):
+        await one.stored()
+    async with running(publisher):
+        await known_to([publisher])
+        server.say("CONFIG", "SET", "maxmemory", server.say("INFO", "memory")["used_memory"] + 1_000_000)
+        for number in range(300):
+            publisher.publish(SUBJECT, f"{number:010000}")
+        await eventually(lambda: server.say("XLEN", STREAM) > 10, "some are stored")
+        full = asyncio.get_running_loop().time() + 1.5
+        await eventually(lambda: asyncio.get_running_loop().time() > full, "it has been tried again a few times")
+        server.say("CONFIG", "SET", "maxmemory", 0)
+        await publisher.stored()
+        assert server.say("XLEN", STREAM) == 300
