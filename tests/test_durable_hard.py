@@ -197,3 +197,23 @@ async def test_what_a_server_that_is_getting_full_has_stored_is_not_stored_again
         server.say("CONFIG", "SET", "maxmemory", 0)
         await publisher.stored()
         assert server.say("XLEN", STREAM) == 300
+
+
+async def test_a_handler_may_stop_its_own_node(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    """And new groups are not said to have been lost."""
+    one = durable_node("n0", server, durable_seconds=30.0)
+    stopped = asyncio.Event()
+
+    async def stop(_: StreamEvent) -> None:
+        await one.stop()
+        stopped.set()
+
+    async with running(one):
+        for number in range(30):
+            Worker(one, subject=">", group=f"g{number}")
+        one.subscribe(SUBJECT, stop, group=GROUP, durable=True)
+        await one.stored()
+        assert not [record for record in caplog.records if "has lost" in record.getMessage()]
+        one.publish(SUBJECT, "a")
+        async with asyncio.timeout(10):
+            await stopped.wait()

@@ -36,6 +36,9 @@ __all__ = ["DurableGroup"]
 AGAIN_SECONDS = 0.5
 """After which a server that could not do something is asked again."""
 
+NEW_SECONDS = 0.05
+"""After which it is looked again whether a new group has been made."""
+
 logger = logging.getLogger("lexmesh.redis")
 
 
@@ -118,10 +121,10 @@ class DurableGroup:
         self._told = Told()
         await run_together(self._take(client), self._guarded(self._settling.run, client, "is not settled"))
 
-    async def stop(self, client: StreamClient | None, seconds: float) -> None:
-        """Takes no more, lets what runs end, and gives back what is left."""
+    async def stop(self, client: StreamClient | None, seconds: float, stopper: asyncio.Task[Any] | None) -> None:
+        """Takes no more, lets what runs end but for who stops the node, and gives back what is left."""
         self._settling.is_stopping = True
-        await self.handlers.stop(seconds)
+        await self.handlers.stop(seconds, stopper)
         if client is not None:
             await self._settling.settle(client)
             await self._settling.give_back(client)
@@ -155,6 +158,9 @@ class DurableGroup:
         """Makes a group again that is gone: empty if an operator has ended it."""
         if not str(error).startswith(("NOGROUP", "UNBLOCKED", "no such key")):
             return False
+        if not self.is_known:
+            await asyncio.sleep(NEW_SECONDS)
+            return True
         has_ended = self.key in (await read_registry(client, self._keys)).forgotten
         if not has_ended:
             logger.warning("Redis has lost the durable group %s of %s; it is made anew", self._name, self._pattern)

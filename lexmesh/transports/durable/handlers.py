@@ -68,18 +68,14 @@ class DurableHandlers:
         self._entry = entry
         self._source.hand(event, self._endpoints[self._turn])
 
-    async def stop(self, seconds: float) -> None:
-        """Lets what runs end, for so long, and cancels the rest."""
-        if tasks := self._others():
+    async def stop(self, seconds: float, stopper: asyncio.Task[Any] | None) -> None:
+        """Lets what runs end, for so long, and cancels the rest; but for a handler that stops its own node."""
+        if tasks := self._tasks - {stopper}:
             await asyncio.wait(tasks, timeout=seconds)
-        for task in self._others():
+        for task in self._tasks - {stopper}:
             task.cancel()
-        if tasks := self._others():
+        if tasks := self._tasks - {stopper}:
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
-
-    def _others(self) -> list[asyncio.Task[Any]]:
-        """What runs, but for a handler that stops its own node."""
-        return [task for task in self._tasks if task is not asyncio.current_task()]
 
     def _caller(self, handler: Handler) -> Callable[[StreamEvent, Endpoint], Any]:
         def call(event: StreamEvent, _source: Endpoint) -> Any:

@@ -131,7 +131,7 @@ class DurableWork:
         with contextlib.suppress(TimeoutError, *GONE):
             async with asyncio.timeout(seconds):
                 groups = list(self._groups.values())
-                stops = [group.stop(self._client, STOP_SHARE * seconds) for group in groups]
+                stops = [group.stop(self._client, STOP_SHARE * seconds, asyncio.current_task()) for group in groups]
                 await asyncio.gather(*stops, return_exceptions=True)
                 if self._client is not None:
                     await self._store.drained()
