@@ -104,6 +104,7 @@ setup(
         "lexmesh.store",
         "lexmesh.testing",
         "lexmesh.transports",
+        "lexmesh.transports.durable",
     ],
     ext_modules=compiled(),
 )

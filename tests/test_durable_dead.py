@@ -202,3 +202,33 @@ async def test_old_work_goes(server: RedisServer) -> None:
         await publisher.stored()
         await eventually(lambda: on_redis(publisher)["durable_lost"] == 1, "it is too old")
         assert server.say("XLEN", STREAM) == 0
+
+
+async def test_many_letters_and_one_from_the_end_of_time(server: RedisServer) -> None:
+    """Written by anybody: the latest are shown, and each is found by its id."""
+    for number in range(1, 30):
+        server.say("XADD", DEAD, f"{number}-0", "subject", SUBJECT, "group", GROUP, "message", b"x" * 100)
+    end = f"{2**64 - 1}-0"
+    server.say("XADD", DEAD, end, "subject", "else", "group", GROUP, "message", b"x")
+    assert [letter["id"] for letter in await dead(server, "--limit", "3")] == ["28-0", "29-0", end]
+    assert len(await dead(server, "--subject", SUBJECT)) == 29
+    code, out, _ = await command(server, "dead", "--limit", "2")
+    assert code == 0
+    assert "never" in out
+    assert out.endswith("there are older ones; --limit shows more\n")
+    absent = ("5-1", f"{2**64}-0", "-", "+", "5", "(5-0", "\udcff")
+    code, out, error = await command(server, "drop", "7-0", *absent, "7-0")
+    assert (code, out) == (1, "dropped 1\n")
+    assert len(error.splitlines()) == len(absent)
+    assert await command(server, "drop", "--all", "--subject", SUBJECT) == (0, "dropped 28\n", "")
+    assert [letter["id"] for letter in await dead(server)] == [end]
+
+
+async def test_groups_that_ended_long_ago_leave_room_for_others(server: RedisServer) -> None:
+    registry = "spiral_codex_mesh:durable"
+    for number in range(1000):
+        server.say("HSET", registry, f"g{number} a", "01000000000000")
+    server.say("HSET", registry, f"{GROUP} {SUBJECT}", "1")
+    assert (await command(server, "forget", SUBJECT, GROUP))[0] == 0
+    assert server.say("HLEN", registry) == 1
+    assert server.say("HGET", registry, f"{GROUP} {SUBJECT}").startswith(b"0")

@@ -14,12 +14,12 @@ def test_an_entry_is_given_up_after_its_last_attempt() -> None:
     held = HeldEntries(3, 30.0)
     now = 100.0
     for attempt in (1, 2):
-        held.begin(b"1-0", attempt)
+        held.begin(b"1-0", attempt, now)
         assert held.failed(b"1-0", now, "no", is_final=False)
         assert held.due(now) == []
         now = held.next_due()
         assert held.due(now) == [b"1-0"]
-    held.begin(b"1-0", 3)
+    held.begin(b"1-0", 3, now)
     assert not held.failed(b"1-0", now, "no", is_final=False)
     assert held[b"1-0"].state is State.DEAD
     assert held[b"1-0"].reason == "no"
@@ -28,15 +28,15 @@ def test_an_entry_is_given_up_after_its_last_attempt() -> None:
 
 def test_a_final_failure_is_the_last() -> None:
     held = HeldEntries(3, 30.0)
-    held.begin(b"1-0", 1)
+    held.begin(b"1-0", 1, 0.0)
     assert not held.failed(b"1-0", 0.0, "never", is_final=True)
     assert held.among(State.DEAD) == [b"1-0"]
 
 
 def test_what_is_left_for_others_is_not_tried_here() -> None:
     held = HeldEntries(3, 30.0)
-    held.begin(b"1-0", 1)
-    held.leave(b"1-0", 1)
+    held.begin(b"1-0", 1, 0.0)
+    held.leave(b"1-0", 1, 0.0)
     assert held.due(1e18) == []
     assert held.count(State.FAILED) == 1
     held.drop(b"1-0")

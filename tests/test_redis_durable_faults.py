@@ -15,7 +15,7 @@ from test_redis_faults import fill, flush_all, kill, kill_connections, pause, re
 from lexmesh import MeshCore
 
 KEEPS = {"appendonly": "yes", "appendfsync": "always"}
-PATIENCE = 30.0
+PATIENCE = 60.0
 TIMES = 50
 
 Fault = Callable[[RedisServer], Awaitable[None]]
@@ -42,7 +42,7 @@ class Publishing:
         async def going_on() -> None:
             while True:
                 self.some()
-                await lasting(0.005)
+                await lasting(0.03)
 
         task = asyncio.create_task(going_on())
         try:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from redis.exceptions import ResponseError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +17,7 @@ from ..errors import ConnectError
 from ..redis_address import RedisAddress
 from ..transports.durable import dead
 from ..transports.durable.client import StreamClient
-from ..transports.durable.dead import DeadLetter, dead_letters
+from ..transports.durable.dead import DeadLetter, dead_letter, dead_letters
 from ..transports.durable.groups import forget_group, group_states
 from ..transports.durable.keys import DurableKeys
 from ..transports.durable.registry import read_registry
@@ -94,19 +93,25 @@ class Durable:
 
     async def show_dead(self, subject: str, group: str, limit: int, *, as_json: bool) -> int:
         """Prints the latest dead letters; returns 0."""
-        letters = await dead_letters(self._client, self._keys, subject, group)
-        shown = letters[-limit:]
+        shown: list[DeadLetter] = []
+        has_more = False
+        async for letter in dead_letters(self._client, self._keys, subject, group, newest_first=True):
+            has_more = len(shown) == limit
+            if has_more:
+                break
+            shown.append(letter)
+        shown.reverse()
         if as_json:
-            _print_lines([_as_data(letter) for letter in shown])
+            _print_lines(map(_as_data, shown))
             return OK
-        if not letters:
+        if not shown:
             print("no dead letters")
             return OK
         _print_table(
             ("id", "given up", "subject", "group", "event", "attempts", "reason"), [_cells(letter) for letter in shown]
         )
-        if len(shown) < len(letters):
-            print(f"{len(letters) - len(shown)} older ones; --limit shows more")
+        if has_more:
+            print("there are older ones; --limit shows more")
         return OK
 
     async def replay(self, ids: list[str], subject: str, group: str) -> int:
@@ -133,10 +138,7 @@ class Durable:
 
     async def forget(self, subject: str, group: str) -> int:
         """Ends a group; returns 0, or 1 if there is none."""
-        try:
-            waited = await forget_group(self._client, self._keys, (subject, group))
-        except ResponseError:
-            waited = None
+        waited = await forget_group(self._client, self._keys, (subject, group))
         if waited is None:
             complain(f"there is no durable group {group} on {subject}; `lexmesh durable groups` lists them")
             return FAILURE
@@ -147,14 +149,27 @@ class Durable:
         self, what: str, ids: list[str], subject: str, group: str, act: Callable[[DeadLetter], Awaitable[bool]]
     ) -> int:
         """Does something with the dead letters of some ids, or with all of a subject and group."""
-        found = {letter.id: letter for letter in await dead_letters(self._client, self._keys, subject, group)}
-        absent = [id for id in ids if id not in found]
-        for id in absent:
-            complain(f"there is no dead letter {id!r}; `lexmesh durable dead` lists them")
-        chosen = [found[id] for id in dict.fromkeys(ids) if id in found] if ids else list(found.values())
-        done = [letter.id for letter in chosen if await act(letter)]
-        print(f"{what} {len(done)}")
-        return FAILURE if absent or len(done) < len(chosen) else OK
+        done = missed = 0
+        async for letter in self._chosen(ids, subject, group):
+            if letter is not None and await act(letter):
+                done += 1
+            else:
+                missed += 1
+        print(f"{what} {done}")
+        return FAILURE if missed else OK
+
+    async def _chosen(self, ids: list[str], subject: str, group: str) -> AsyncIterator[DeadLetter | None]:
+        """Those of some ids, None where there is none, or all there are by now."""
+        if not ids:
+            async for one in dead_letters(self._client, self._keys, subject, group):
+                yield one
+        for id in dict.fromkeys(ids):
+            letter = await dead_letter(self._client, self._keys, id)
+            if letter is None or subject not in ("", letter.pattern) or group not in ("", letter.group):
+                complain(f"there is no dead letter {id!r}; `lexmesh durable dead` lists them")
+                yield None
+            else:
+                yield letter
 
 
 def _as_data(letter: DeadLetter) -> dict[str, Any]:
@@ -174,13 +189,21 @@ def _cells(letter: DeadLetter) -> tuple[str, ...]:
     event = letter.event
     return (
         letter.id,
-        datetime.fromtimestamp(letter.at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        _time(letter.at),
         letter.pattern,
         letter.group,
         "unreadable" if event is None else event.id,
         str(letter.attempts),
         letter.reason,
     )
+
+
+def _time(milliseconds: int) -> str:
+    """A time for people; whoever wrote an entry may have numbered it beyond all of them."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return "never"
 
 
 def _print_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -193,6 +216,6 @@ def _print_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None
     console.print(table)
 
 
-def _print_lines(objects: list[dict[str, Any]]) -> None:
+def _print_lines(objects: Iterable[dict[str, Any]]) -> None:
     for one in objects:
         sys.stdout.write(orjson.dumps(one).decode() + "\n")

@@ -29,20 +29,19 @@ async def run_together(*work: Coroutine[Any, Any, Any]) -> None:
 async def ended(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
     """Cancels tasks every so often until they are done: `wait_for` of Python 3.11 may swallow one.
 
-    Not a TaskGroup for the same reason: it cancels once, and forgets that itself was cancelled when a task fails. Who
-    is cancelled in here waits all the same: what tasks leave behind, such as connections, is put away only after them.
+    Not a TaskGroup for the same reason: it cancels once, and forgets that itself was cancelled when a task fails.
     """
     tasks = list(tasks)
-    cancelled: asyncio.CancelledError | None = None
+    cut: asyncio.CancelledError | None = None
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
         try:
             await asyncio.wait(pending, timeout=seconds)
-        except asyncio.CancelledError as error:
-            cancelled = error
+        except asyncio.CancelledError as error:  # those that end this are not to be left behind for that
+            cut = error
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # seen: who needs it has it
-    if cancelled is not None:
-        raise cancelled
+            task.exception()  # has been seen
+    if cut is not None:
+        raise cut

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lexmesh.transports.durable.client import StreamClient
 
-__all__ = ["Abandoned", "Claims", "Given"]
+__all__ = ["Abandoned", "Claimed", "Claims", "Given"]
 
 PAGE = 256
 """Entries looked at in one turn."""
@@ -23,13 +22,26 @@ class Abandoned:
 
     Args:
         entry: its number.
-        idle: milliseconds since it was given to somebody.
+        idle: milliseconds since it was given to somebody, at least.
         attempt: what its next attempt will be; 1 for the first.
     """
 
     entry: bytes
     idle: int
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What came of claims.
+
+    Args:
+        given: entries that are this node's now.
+        trimmed: entries that were to be done, and are not there any more.
+    """
+
+    given: list[Given]
+    trimmed: list[bytes]
 
 
 class Claims:
@@ -50,7 +62,9 @@ class Claims:
         self._is_gone = is_gone
         self._after = "-"
 
-    async def abandoned(self, client: StreamClient, held: Container[bytes], lived: int) -> list[Abandoned]:
+    async def abandoned(
+        self, client: StreamClient, held: Container[bytes], lived: int, *, knows_who_is_gone: bool
+    ) -> list[Abandoned]:
         """What this node may take over, of the next few.
 
         What was given to this node in this life, and never came, has not been tried: it does not count as an attempt.
@@ -59,6 +73,7 @@ class Claims:
             client: a connected client.
             held: what this node answers for.
             lived: milliseconds that it has been a member.
+            knows_who_is_gone: whether this node has listened for long enough to say so of others.
         """
         found = await client.xpending_range(self._stream, self._group, self._after, "+", PAGE)
         self._after = f"({found[-1]['message_id'].decode()}" if len(found) == PAGE else "-"
@@ -70,53 +85,42 @@ class Claims:
                 continue
             if owner == self._consumer:
                 taken.append(Abandoned(entry, idle, given + (idle > lived)))
-            elif idle >= self._rest or self._is_gone(owner):
+            elif idle >= self._rest or (knows_who_is_gone and self._is_gone(owner)):
                 taken.append(Abandoned(entry, idle, given + 1))
         return taken
 
-    async def claim(self, client: StreamClient, entries: Sequence[Abandoned]) -> list[Given]:
-        """Takes entries over, unless another member has been quicker.
+    def look_from_the_start(self) -> None:
+        """Has `abandoned` begin with the oldest next time."""
+        self._after = "-"
 
-        Returns:
-            Those that are there; not those that have been trimmed.
-        """
+    async def claim(self, client: StreamClient, entries: Sequence[Abandoned]) -> Claimed:
+        """Takes entries over, unless another member has been quicker."""
+        if not entries:
+            return Claimed([], [])
         pipe = client.pipeline(transaction=False)
         for one in entries:
-            pipe.xclaim(
-                self._stream, self._group, self._consumer, one.idle, [one.entry], retrycount=max(1, one.attempt)
-            )
-        found = await pipe.execute()
-        return [
-            (one.entry, fields, one.attempt)
-            for one, answer in zip(entries, found, strict=True)
-            if (fields := _fields(answer)) is not None
-        ]
+            pipe.xclaim(self._stream, self._group, self._consumer, one.idle, [one.entry], retrycount=one.attempt)
+        answers = list(zip(entries, await pipe.execute(), strict=True))
+        return Claimed(
+            [(one.entry, answer[0][1], one.attempt) for one, answer in answers if answer and answer[0][0] is not None],
+            # as servers before version 7 say it; later ones say nothing, and do not keep it as given to anybody either
+            [one.entry for one, answer in answers if answer and answer[0][0] is None],
+        )
 
-    async def again(self, client: StreamClient, entries: Sequence[tuple[bytes, int]]) -> list[Given]:
-        """Has entries of this node given to it once more; number and attempt of each. Returns as `claim`."""
-        return await self.claim(client, [Abandoned(entry, 0, attempt) for entry, attempt in entries])
-
-    async def give_back(self, client: StreamClient, entries: Sequence[tuple[bytes, int]]) -> None:
-        """Lets others take entries of this node at once; number, and how often each has been tried."""
+    async def give_back(self, client: StreamClient, entries: Sequence[Abandoned]) -> None:
+        """Lets others take entries of this node at once; `attempt` is how often each has been tried."""
+        if not entries:
+            return
         pipe = client.pipeline(transaction=False)
-        for entry, attempt in entries:
+        for one in entries:
             pipe.xclaim(
                 self._stream,
                 self._group,
                 self._consumer,
-                0,
-                [entry],
+                one.idle,
+                [one.entry],
                 idle=self._rest,
-                retrycount=max(1, attempt),
+                retrycount=one.attempt,
                 justid=True,
             )
-        if entries:
-            await pipe.execute()
-
-
-def _fields(found: Any) -> dict[bytes, bytes] | None:
-    """What XCLAIM says of one entry; older servers say nil of one that is gone, newer ones nothing."""
-    if not found or found[0] is None or found[0][1] is None:
-        return None
-    fields: dict[bytes, bytes] = found[0][1]
-    return fields
+        await pipe.execute()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from lexmesh._codec import StreamEvent
@@ -19,7 +21,7 @@ from lexmesh.transports.durable.keys import (
     entry_id,
 )
 
-__all__ = ["DeadLetter", "bury", "dead_letters", "drop", "replay"]
+__all__ = ["DeadLetter", "bury", "dead_letter", "dead_letters", "drop", "one_line", "replay"]
 
 MOST_DEAD = 100_000
 """Dead letters that are kept, the latest."""
@@ -27,7 +29,10 @@ MOST_DEAD = 100_000
 MOST_REASON = 200
 """Characters of a reason."""
 
-PAGE = 500
+PAGE = 8
+"""Dead letters read at a time: each may have a message of the largest size."""
+
+_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +96,42 @@ async def bury(
         GROUP: name.encode(),
         ENTRY: entry,
         ATTEMPTS: str(attempts).encode(),
-        REASON: _line(reason).encode(),
+        REASON: one_line(reason).encode(),
     }
     await client.xadd(keys.dead, fields, maxlen=MOST_DEAD)
     return True
 
 
-async def dead_letters(client: StreamClient, keys: DurableKeys, pattern: str = "", group: str = "") -> list[DeadLetter]:
-    """All of a mesh, oldest first, or those of one subject pattern or group."""
-    found: list[DeadLetter] = []
-    after = "-"
+async def dead_letters(
+    client: StreamClient, keys: DurableKeys, pattern: str = "", group: str = "", *, newest_first: bool = False
+) -> AsyncIterator[DeadLetter]:
+    """All that a mesh has now, oldest first, or those of one subject pattern or group; few are in memory at a time."""
+    ends = [await command(keys.dead, count=1) for command in (client.xrange, client.xrevrange)]
+    if not all(ends):
+        return
+    first, last = (found[0][0].decode() for found in ends)
     while True:
-        page = await client.xrange(keys.dead, after, "+", count=PAGE)
-        letters = [_letter(id, fields) for id, fields in page]
-        found += [one for one in letters if pattern in ("", one.pattern) and group in ("", one.group)]
+        page = await (
+            client.xrevrange(keys.dead, last, first, count=PAGE)
+            if newest_first
+            else client.xrange(keys.dead, first, last, count=PAGE)
+        )
+        for id, fields in page:
+            letter = _letter(id, fields)
+            if pattern in ("", letter.pattern) and group in ("", letter.group):
+                yield letter
         if len(page) < PAGE:
-            return found
+            return
         after = f"({page[-1][0].decode()}"
+        first, last = (first, after) if newest_first else (after, last)
+
+
+async def dead_letter(client: StreamClient, keys: DurableKeys, id: str) -> DeadLetter | None:
+    """The one of an id; None if there is none."""
+    if not _ID.fullmatch(id) or max(entry_id(id.encode())) >= 1 << 64:
+        return None
+    found = await client.xrange(keys.dead, id, id, count=1)
+    return _letter(*found[0]) if found else None
 
 
 async def replay(client: StreamClient, keys: DurableKeys, letter: DeadLetter) -> None:
@@ -123,7 +147,7 @@ async def drop(client: StreamClient, keys: DurableKeys, letter: DeadLetter) -> N
 
 
 def _letter(id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
-    texts = {name: _line(fields.get(name, b"").decode(errors="replace")) for name in (PATTERN, GROUP, ENTRY, REASON)}
+    texts = {name: one_line(fields.get(name, b"").decode(errors="replace")) for name in (PATTERN, GROUP, ENTRY, REASON)}
     attempts = fields.get(ATTEMPTS, b"0")
     return DeadLetter(
         id.decode(),
@@ -136,6 +160,6 @@ def _letter(id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
     )
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """What a terminal may be shown: one line, without its control characters."""
     return "".join(sign if sign.isprintable() else " " for sign in text)[:MOST_REASON]

@@ -11,6 +11,7 @@ from lexmesh.transports.durable.client import StreamClient
 from lexmesh.transports.durable.dead import dead_letters
 from lexmesh.transports.durable.keys import DurableKeys
 from lexmesh.transports.durable.registry import DurableKey, forget, read_registry
+from lexmesh.transports.wall_clock import now_ms
 
 __all__ = ["forget_group", "group_states"]
 
@@ -25,7 +26,7 @@ async def group_states(client: StreamClient, keys: DurableKeys) -> list[dict[str
         where the server does not tell), `under_way` (given and not acknowledged), `members`, and `dead` (letters).
     """
     groups = (await read_registry(client, keys)).groups
-    dead = Counter((letter.pattern, letter.group) for letter in await dead_letters(client, keys))
+    dead = Counter([(letter.pattern, letter.group) async for letter in dead_letters(client, keys)])
     return [
         {
             "subject": pattern,
@@ -68,8 +69,9 @@ async def forget_group(client: StreamClient, keys: DurableKeys, key: DurableKey)
     if key not in registered.groups:
         return None
     state = await _state(client, stream, group)
-    await forget(client, keys, key)
-    await client.xgroup_destroy(stream, group)
+    await forget(client, keys, key, now_ms())
+    if await client.exists(stream):  # Redis may have lost it
+        await client.xgroup_destroy(stream, group)
     if not any(other != key and other[0] == pattern for other in registered.groups):
         await client.delete(stream)
     waited: int = state["under_way"] + (state["not_begun"] or 0)

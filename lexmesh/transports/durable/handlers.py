@@ -68,25 +68,21 @@ class DurableHandlers:
         self._entry = entry
         self._source.hand(event, self._endpoints[self._turn])
 
-    async def stop(self, seconds: float) -> None:
-        """Lets what runs end, for so long, and cancels the rest."""
-        if tasks := self._others():
+    async def stop(self, seconds: float, stopper: asyncio.Task[Any] | None) -> None:
+        """Lets what runs end, for so long, and cancels the rest; but for a handler that stops its own node."""
+        if tasks := self._tasks - {stopper}:
             await asyncio.wait(tasks, timeout=seconds)
-        for task in self._others():
+        for task in self._tasks - {stopper}:
             task.cancel()
-        if tasks := self._others():
+        if tasks := self._tasks - {stopper}:
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
-
-    def _others(self) -> list[asyncio.Task[Any]]:
-        """What runs, but for a handler that stops its own node."""
-        return [task for task in self._tasks if task is not asyncio.current_task()]
 
     def _caller(self, handler: Handler) -> Callable[[StreamEvent, Endpoint], Any]:
         def call(event: StreamEvent, _source: Endpoint) -> Any:
             entry = self._entry
             try:
                 result = handler(event)
-            except Exception as error:
+            except BaseException as error:  # whatever it is, it has not been done
                 self._on_done(entry, error)
                 raise
             if inspect.isawaitable(result):
@@ -100,7 +96,7 @@ class DurableHandlers:
         try:
             async with asyncio.timeout(self._seconds) as limit:
                 result = await result
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:
             late = TimeoutError(f"it took longer than {self._seconds:g} s") if limit.expired() else None
             self._on_done(entry, late or error)
             raise

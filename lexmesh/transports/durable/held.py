@@ -11,6 +11,12 @@ __all__ = ["Held", "HeldEntries", "State", "retry_delay"]
 FIRST_DELAY = 0.5
 """Seconds after a first failure; doubled with each."""
 
+MOST_HELD = 1024
+"""Entries that wait here for another attempt or to be settled; beyond, nothing new is taken."""
+
+DRIFT_SECONDS = 1.0
+"""By how much Redis' clock may fall behind this node's while it holds an entry."""
+
 
 class State(enum.Enum):
     """Of an entry."""
@@ -28,12 +34,14 @@ class Held:
     Args:
         attempt: how often it has been given to somebody, this time included.
         state: where it stands.
-        due: when it is tried again, if it has failed; on the loop's clock.
+        since: when it was given to this node at the latest; on the loop's clock.
+        due: when it is tried again, if it has failed; on the same.
         reason: why it was given up, if it was.
     """
 
     attempt: int
     state: State = State.RUNNING
+    since: float = 0.0
     due: float = 0.0
     reason: str = ""
 
@@ -75,9 +83,21 @@ class HeldEntries:
         """Those that stand so."""
         return [entry for entry, held in self._entries.items() if held.state is state]
 
-    def begin(self, entry: bytes, attempt: int) -> None:
-        """An attempt begins."""
-        self._entries[entry] = Held(attempt)
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that nothing new should be taken."""
+        return len(self._entries) - self.count(State.RUNNING) >= MOST_HELD
+
+    def begin(self, entry: bytes, attempt: int, now: float) -> None:
+        """An attempt begins; `now` is when the entry was given to this node, on the loop's clock."""
+        self._entries[entry] = Held(attempt, since=now)
+
+    def idle(self, entry: bytes, now: float) -> int:
+        """Milliseconds that an entry has rested on Redis at least, unless another member has it now."""
+        return max(0, int(1000 * (now - self._entries[entry].since - DRIFT_SECONDS)))
 
     def finish(self, entry: bytes) -> None:
         """There is nothing more to do about it but to say so."""
@@ -106,9 +126,16 @@ class HeldEntries:
         held.state, held.due = State.FAILED, now + retry_delay(held.attempt, self._seconds)
         return True
 
-    def leave(self, entry: bytes, attempt: int) -> None:
-        """It was cut off, or never begun, and is for others."""
-        self._entries[entry] = Held(attempt, State.FAILED, float("inf"))
+    def leave(self, entry: bytes, attempt: int, since: float, due: float = float("inf")) -> None:
+        """It was cut off, or never begun.
+
+        Args:
+            entry: its number.
+            attempt: how often it has been tried.
+            since: when it was given to this node, on the loop's clock.
+            due: when this node tries it again; infinite if it is for others.
+        """
+        self._entries[entry] = Held(attempt, State.FAILED, since, due)
 
     def due(self, now: float) -> list[bytes]:
         """What is to be tried again."""

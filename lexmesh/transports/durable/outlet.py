@@ -26,7 +26,7 @@ class DurableOutlet(RedisOutlet):
         on_batch: as for RedisOutlet.
     """
 
-    __slots__ = ("pattern", "stored")
+    __slots__ = ("_left", "pattern", "stored")
 
     def __init__(
         self,
@@ -40,12 +40,20 @@ class DurableOutlet(RedisOutlet):
         super().__init__(owner, stream, node_id, epoch, on_batch, "drop_newest")
         self.pattern = pattern
         self.stored = StoredEntries()
+        self._left: list[bytes] = []
         owner.core.router.subscribe(pattern, self.outbox)
 
     def parts(self) -> list[bytes]:
-        """The messages that are to be stored next, the same until `taken`."""
-        batch = self.link.front()
-        return [] if batch is None else parts_of(batch)
+        """The messages that are to be stored next, the same until `stay`."""
+        if not self._left and (batch := self.link.front()) is not None:
+            self._left = parts_of(batch)
+        return self._left
+
+    def stay(self, left: list[bytes]) -> None:
+        """The server has what `parts` gave but for these, which are to be stored next."""
+        self._left = left
+        if not left:
+            self.taken()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Ends it; what waits is dropped and counted."""

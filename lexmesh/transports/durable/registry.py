@@ -39,6 +39,10 @@ DurableKey = tuple[str, str]
 _LIFE = b"life"
 _ALIVE = b"1"
 _FORGOTTEN = b"0"
+"""Of a group that has ended, before when that was, in milliseconds since 1970-01-01 UTC."""
+
+_FORGOTTEN_SECONDS = 86_400
+"""After which nobody is taken to know of it any more: who did since then was without Redis for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +81,39 @@ async def create_group(client: StreamClient, keys: DurableKeys, key: DurableKey,
     await client.hsetnx(keys.registry, _LIFE.decode(), secrets.token_hex(8))
 
 
-async def forget(client: StreamClient, keys: DurableKeys, key: DurableKey) -> None:
-    """Notes that a group has ended: nodes that know it tell that from a registry that was lost."""
-    await client.hset(keys.registry, _field(key), _FORGOTTEN.decode())
+async def forget(client: StreamClient, keys: DurableKeys, key: DurableKey, now: int) -> None:
+    """Notes that a group has ended: nodes that know it tell that from a registry that was lost.
+
+    Args:
+        client: a connected client.
+        keys: the mesh's.
+        key: subject pattern and name.
+        now: milliseconds since 1970-01-01 UTC; what was noted long before is noted no more.
+    """
+    await client.hset(keys.registry, _field(key), f"{_FORGOTTEN.decode()}{now}")
+    found = await client.hgetall(keys.registry)
+    old = [field for field, value in found.items() if 0 < _ended_at(value) < now - 1000 * _FORGOTTEN_SECONDS]
+    if old:
+        await client.hdel(keys.registry, *old)
 
 
 async def read_registry(client: StreamClient, keys: DurableKeys) -> Registered:
     """Reads it; whoever can write to the server may have written anything there."""
     if await client.hlen(keys.registry) > 4 * MOST_DURABLE:
-        return Registered(frozenset(), frozenset(), 1)
+        return Registered(frozenset(), frozenset(), 1, await client.hget(keys.registry, _LIFE.decode()) or b"")
     found = await client.hgetall(keys.registry)
     life = found.pop(_LIFE, b"")
     read = {field: _key(field) for field in found}
-    alive = [key for field, key in read.items() if key is not None and found[field] != _FORGOTTEN]
-    ended = [key for field, key in read.items() if key is not None and found[field] == _FORGOTTEN]
+    alive = [key for field, key in read.items() if key is not None and not found[field].startswith(_FORGOTTEN)]
+    ended = [key for field, key in read.items() if key is not None and found[field].startswith(_FORGOTTEN)]
     kept = sorted(alive)[:MOST_DURABLE]
     return Registered(frozenset(kept), frozenset(ended), len(found) - len(ended) - len(kept), life)
+
+
+def _ended_at(value: bytes) -> int:
+    """When a group has ended; 0 if it has not, or nobody knows."""
+    at = value.removeprefix(_FORGOTTEN)
+    return int(at) if value != at and at.isdigit() and len(at) < 20 else 0
 
 
 def _field(key: DurableKey) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 
 from redis.exceptions import ResponseError
 
 from lexmesh._router import Endpoint
-from lexmesh.transports.durable.client import StreamClient
+from lexmesh.transports.durable.client import ELSEWHERE, StreamClient
 from lexmesh.transports.durable.keys import DurableKeys
 from lexmesh.transports.durable.outlet import DurableOutlet
+from lexmesh.transports.durable.told import Told
 from lexmesh.transports.durable.trimming import trim
 from lexmesh.transports.durable.writer import DurableWriter
 from lexmesh.transports.peer import PeerOwner
@@ -41,6 +43,7 @@ class DurableStore:
         self._outlets: dict[str, DurableOutlet] = {}
         self._life = b""
         self._has_lost_all = False
+        self._told = Told()
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -76,14 +79,26 @@ class DurableStore:
 
     async def look_for_losses(self, client: StreamClient) -> None:
         """Counts what Redis has lost of what this node has stored."""
-        for outlet in list(self._outlets.values()):
-            await self._compare(client, outlet)
+        await self._each("what Redis has lost of durable work on {} is not known", self._compare, client)
         self._has_lost_all = False
 
     async def trim(self, client: StreamClient) -> None:
         """Keeps the streams short."""
+        await self._each("durable work on {} is not trimmed", self._trim, client)
+
+    async def _each(
+        self, matter: str, tend: Callable[[StreamClient, DurableOutlet], Awaitable[None]], client: StreamClient
+    ) -> None:
+        """Tends all streams: what a server cannot do for one of them holds up no other."""
         for outlet in list(self._outlets.values()):
-            await self._trim(client, outlet)
+            try:
+                await tend(client, outlet)
+            except ELSEWHERE:
+                raise
+            except ResponseError as error:
+                self._told.say(matter.format(outlet.pattern), error)
+            else:
+                self._told.is_over(matter.format(outlet.pattern))
 
     async def _compare(self, client: StreamClient, outlet: DurableOutlet) -> None:
         lost = await outlet.stored.lost(client, outlet.channel, all_of_it=self._has_lost_all)

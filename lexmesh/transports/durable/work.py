@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -17,8 +16,9 @@ from lexmesh.transports.durable.group import DurableGroup
 from lexmesh.transports.durable.keys import DurableKeys
 from lexmesh.transports.durable.registry import FROM_THE_BEGINNING, DurableKey, create_group, read_registry
 from lexmesh.transports.durable.store import DurableStore
+from lexmesh.transports.durable.told import Told
 from lexmesh.transports.peer import PeerOwner
-from lexmesh.transports.redis_faults import GONE, explained
+from lexmesh.transports.redis_faults import GONE
 from lexmesh.transports.redis_losses import RedisLosses
 from lexmesh.transports.together import ended, run_together
 
@@ -29,8 +29,6 @@ TEND_SECONDS = 2.0
 
 STOP_SHARE = 0.5
 """Of a stop's time, what handlers that run may take."""
-
-logger = logging.getLogger("lexmesh.redis")
 
 
 class DurableWork:
@@ -70,7 +68,7 @@ class DurableWork:
         self._looked = asyncio.Event()
         self._others = asyncio.Event()
         self._refused = 0
-        self._fault = ""
+        self._told = Told()
 
     # -- what the node uses -----------------------------------------------------------------------------------------
 
@@ -115,7 +113,7 @@ class DurableWork:
         Raises:
             redis.exceptions.RedisError, OSError: if the connection is gone.
         """
-        with self._explained():
+        with self._explained("durable groups have to wait"):
             await self._find_out(client)
 
     async def run(self, client: StreamClient) -> None:
@@ -132,12 +130,11 @@ class DurableWork:
 
     async def stop(self, seconds: float) -> None:
         """Lets what runs end, says what is done, and has stored what was published."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
         with contextlib.suppress(TimeoutError, *GONE):
             async with asyncio.timeout(seconds):
-                for group in self._groups.values():
-                    await group.stop(self._client, STOP_SHARE * max(0.0, end - loop.time()))
+                groups = list(self._groups.values())
+                stops = [group.stop(self._client, STOP_SHARE * seconds, asyncio.current_task()) for group in groups]
+                await asyncio.gather(*stops, return_exceptions=True)
                 if self._client is not None:
                     await self._store.drained()
 
@@ -151,27 +148,27 @@ class DurableWork:
                 async with asyncio.timeout(TEND_SECONDS):
                     await self._look.wait()
             self._look.clear()
-            with self._explained():
+            with self._explained("durable groups have to wait"):
                 await self._find_out(client)
-                await self._store.trim(client)
+            await self._store.trim(client)
 
     async def _find_out(self, client: StreamClient) -> None:
         """Learns which groups there are, and what Redis has lost; groups among that are written down again."""
-        for group in self._groups.values():
-            if not group.is_known:
+        for group in [one for one in self._groups.values() if not one.is_known]:
+            with self._explained(f"the durable group {group.key[1]} on {group.key[0]} has to wait"):
                 await group.create(client)
                 self._tell()
         registered = await read_registry(client, self._keys)
         self._count_refused(registered.refused)
-        own = self._groups.keys()
-        lost = self._known - registered.groups - registered.forgotten - own
+        own = {key for key, group in self._groups.items() if len(group.handlers)}
+        lost = (self._known | own) - registered.groups - registered.forgotten
         self._known = (self._known - registered.forgotten) | registered.groups | own
         self._store.arrange({pattern for pattern, _ in self._known})
         self._store.lives(registered.life)
         await self._store.look_for_losses(client)
         for key in lost:
-            await create_group(client, self._keys, key, FROM_THE_BEGINNING)
-        self._fault = ""
+            with self._explained(f"the durable group {key[1]} on {key[0]} has to wait"):
+                await create_group(client, self._keys, key, FROM_THE_BEGINNING)
         if all(group.is_known for group in self._groups.values()):
             self._looked.set()
 
@@ -181,16 +178,16 @@ class DurableWork:
         self._refused = entries
 
     @contextlib.contextmanager
-    def _explained(self) -> Any:
+    def _explained(self, matter: str) -> Iterator[None]:
         """What the server cannot do, or not for this node, is said once, and asked again."""
         try:
             yield
         except ELSEWHERE:
             raise
         except ResponseError as error:
-            if (fault := explained(error)) != self._fault:
-                self._fault = fault
-                logger.warning("durable groups have to wait: %s", fault)
+            self._told.say(matter, error)
+        else:
+            self._told.is_over(matter)
 
     async def _work(self, client: StreamClient) -> None:
         """Has each group work; ends with the first that cannot."""
@@ -204,8 +201,9 @@ class DurableWork:
                 others = asyncio.ensure_future(self._others.wait())
                 self._look.set()
                 await asyncio.wait([others, *running.values()], return_when=asyncio.FIRST_COMPLETED)
-                for task in running.values():
-                    if task.done():
-                        task.result()
+                for key in [key for key, task in running.items() if task.done()]:
+                    running.pop(key).result()
+                    if self._groups[key].is_idle:
+                        del self._groups[key]
         finally:
             await ended([*running.values(), *([others] if others else [])], 0.1)

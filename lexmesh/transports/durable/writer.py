@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Sequence
-from typing import Any
 
 from redis.exceptions import ResponseError
 
 from lexmesh.transports.durable.client import ELSEWHERE, StreamClient
 from lexmesh.transports.durable.keys import MESSAGE
 from lexmesh.transports.durable.outlet import DurableOutlet
-from lexmesh.transports.redis_faults import explained
+from lexmesh.transports.durable.told import Told
 from lexmesh.transports.redis_losses import RedisLosses
 from lexmesh.transports.redis_outlet import RedisOutlet
 
@@ -20,8 +17,6 @@ __all__ = ["DurableWriter"]
 
 AGAIN_SECONDS = 0.25
 """After which a server that is full is asked again."""
-
-logger = logging.getLogger("lexmesh.redis")
 
 
 class DurableWriter:
@@ -39,7 +34,7 @@ class DurableWriter:
         self._more = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._is_told = False
+        self._told = Told()
 
     def add(self, outlet: RedisOutlet) -> None:
         """An outlet has something."""
@@ -71,7 +66,7 @@ class DurableWriter:
             await self._more.wait()
 
     async def _store(self, client: StreamClient, outlet: DurableOutlet) -> bool:
-        """Stores a Batch; whether the server could."""
+        """Stores a Batch; whether nothing of it has to wait. What is stored of it is not stored again."""
         parts = outlet.parts()
         if not parts:
             self.remove(outlet)
@@ -80,34 +75,24 @@ class DurableWriter:
         for part in parts:
             pipe.xadd(outlet.channel, {MESSAGE: part})
         results = await pipe.execute(raise_on_error=False)
-        failed = next((one for one in results if isinstance(one, Exception)), None)
-        if failed is not None and (not isinstance(failed, ResponseError) or isinstance(failed, ELSEWHERE)):
-            raise failed
-        outlet.stored.add(one for one in results if isinstance(one, bytes))
-        if failed is None or not _may_pass(failed):
-            self._lose(outlet, results)
-            outlet.taken()
-            self._full[outlet] = self._full.pop(outlet, None)  # the others have their turn
-            return True
-        self._tell(outlet, failed)
-        return False
-
-    def _lose(self, outlet: DurableOutlet, results: Sequence[Any]) -> None:
-        """Counts what the server will never take, however often it is asked."""
         errors = [one for one in results if isinstance(one, Exception)]
-        self._losses.unpublished += len(errors)
-        for error in errors[:1]:
-            self._tell(outlet, error)
-        if not errors:
-            self._is_told = False
+        for one in errors:
+            if not isinstance(one, ResponseError) or isinstance(one, ELSEWHERE):
+                raise one
+        outlet.stored.add(one for one in results if isinstance(one, bytes))
+        self._losses.unpublished += sum(not _may_pass(one) for one in errors)
+        matter = f"durable work on {outlet.pattern} cannot be stored"
+        if errors:
+            self._told.say(matter, errors[0])
+        else:
+            self._told.is_over(matter)
+        outlet.stay([part for part, one in zip(parts, results, strict=True) if _may_pass(one)])
+        if outlet in self._full:
+            self._full[outlet] = self._full.pop(outlet)  # the others have their turn
+        return not any(map(_may_pass, results))
 
-    def _tell(self, outlet: DurableOutlet, error: Exception) -> None:
-        if not self._is_told:
-            self._is_told = True
-            logger.warning("durable work on %s cannot be stored: %s", outlet.pattern, explained(error))
 
-
-def _may_pass(error: Exception) -> bool:
+def _may_pass(result: object) -> bool:
     """Whether what a server cannot do now it may do later: it is full, or has not replicas enough (NOREPLICAS)."""
-    text = str(error)
-    return not text.startswith(("NOPERM", "WRONGTYPE", "this user has no permissions", "User "))
+    never = ("NOPERM", "WRONGTYPE", "this user has no permissions", "User ")
+    return isinstance(result, Exception) and not str(result).startswith(never)
