@@ -44,7 +44,8 @@ async def test_no_server_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
                 await all_meet(nodes)
                 assert asyncio.get_running_loop().time() - begun < 5
                 assert on_redis(nodes[0])["reconnects"] == 0
-        assert len(caplog.records) == 2
+        told = [record.getMessage() for record in caplog.records]
+        assert told[2:] == [f"Redis at {absent.url} answers"] * 2
     finally:
         absent.close()
 
@@ -72,6 +73,18 @@ async def test_required_and_absent_is_an_error() -> None:
     assert one.get_mesh_status()["status"] == "disconnected"
 
 
+async def test_required_and_there_starts(caplog: pytest.LogCaptureFixture) -> None:
+    with redis_server() as server:
+        one = redis_node("n0", server.url, redis_required=True)
+        async with asyncio.timeout(10):
+            await one.start()
+        assert on_redis(one)["up"]
+        server.restart()
+        await eventually(lambda: on_redis(one)["up"] and on_redis(one)["reconnects"] == 1, "it is back")
+        await one.stop()
+        assert "answers again" in caplog.text
+
+
 async def fault_of(url: str, caplog: pytest.LogCaptureFixture) -> str:
     """Why a node that must have Redis does not start; nowhere a password."""
     one = redis_node("n0", url, redis_required=True)
@@ -79,6 +92,7 @@ async def fault_of(url: str, caplog: pytest.LogCaptureFixture) -> str:
         await one.start()
     told = f"{error.value} {error.value!r} {one.config!r} {one.get_mesh_status()} {caplog.text}"
     assert "hunter2" not in told and "\n" not in str(error.value)
+    assert "goes on without it" not in caplog.text
     return error.value.reason
 
 
@@ -205,3 +219,13 @@ async def test_mesh_status_has_a_line_for_redis(server: RedisServer, mesh_name: 
     async with redis_mesh(server.url, 2, mesh_name=mesh_name) as nodes:
         done = await asyncio.to_thread(lexmesh, "mesh", "status", "--url", url_of(nodes[0]))
         assert f"redis://127.0.0.1:{server.port}/0, up, 1 other nodes" in done.stdout.decode()
+
+
+async def test_no_file_of_certificates(caplog: pytest.LogCaptureFixture) -> None:
+    fault = await fault_of("rediss://127.0.0.1:1/0?ca=/nowhere.pem", caplog)
+    assert fault == "/nowhere.pem: no such file or directory; ?ca= in redis_url names a file with certificates (PEM)"
+
+
+async def test_tls_where_there_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    with redis_server() as server:
+        assert "speak TLS? else use redis://" in await fault_of(server.url.replace("redis://", "rediss://"), caplog)

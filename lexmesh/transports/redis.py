@@ -15,7 +15,7 @@ from lexmesh.transports.backoff import Backoff
 from lexmesh.transports.peer import PeerOwner
 from lexmesh.transports.redis_carrier import Carrier, open_carrier
 from lexmesh.transports.redis_channels import ChannelNames
-from lexmesh.transports.redis_faults import GONE, explained
+from lexmesh.transports.redis_faults import GONE, NO_ANSWER, explained
 from lexmesh.transports.redis_inlet import RedisInlet
 from lexmesh.transports.redis_losses import KeptLosses, RedisLosses
 from lexmesh.transports.redis_open import AnyRedis
@@ -113,6 +113,7 @@ class RedisTransport:
         self._writer = RedisWriter()
         self.outlets = RedisOutlets(gateway, self.names, node_id, epoch, self._writer)
         self._inlet = RedisInlet(gateway, node_id, self.outlets.has_said, owner.medium_heard, owner.medium_control)
+        self._is_required = False
         self._changed = asyncio.Event()
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._backoff = Backoff(cap=LONGEST_PAUSE)
@@ -131,6 +132,7 @@ class RedisTransport:
         Raises:
             ConnectError: if that failed, and it was required.
         """
+        self._is_required = required
         self._router.on_change = self._changed.set
         self.outlets.begin()
         loop = asyncio.get_running_loop()
@@ -257,12 +259,14 @@ class RedisTransport:
             await self._listen(carrier, reader)
 
     def _up(self) -> None:
-        if self._first.done():
-            self._kept.losses.reconnects += not self._first.exception()
-            logger.info("Redis at %s answers again", self.address.shown)
-        else:
+        if not self._first.done():
+            self._first.set_result(None)
             logger.info("joined through Redis at %s", self.address.shown)
-        if not self._first.done() or self._first.exception():
+        else:
+            was_there = not self._first.exception()
+            self._kept.losses.reconnects += was_there
+            logger.warning("Redis at %s answers%s", self.address.shown, " again" if was_there else "")
+        if self._first.exception():
             self._first = asyncio.get_running_loop().create_future()
             self._first.set_result(None)
         self.is_up, self.fault = True, ""
@@ -272,15 +276,18 @@ class RedisTransport:
 
     def _down(self, fault: str) -> None:
         was_up, self.is_up = self.is_up, False
+        if self.address.tls and fault == NO_ANSWER:
+            fault += "; does it speak TLS? else use redis://"
+        is_raised = self._is_required and not self._first.done()
         if not self._first.done():
             self._first.set_exception(ConnectError(self.address.shown, fault))
             self._first.exception()  # whoever did not wait for it is told by the log
-        if not self.fault:
+        if not self.fault and not is_raised:
             logger.warning(
                 "no Redis at %s: %s. The node goes on without it and keeps trying; start it, set redis_url to where it "
                 "is, or enable_redis = false",
                 self.address.shown,
-                fault,
+                fault.removesuffix("."),
             )
         elif fault != self.fault:
             logger.info("still no Redis at %s: %s", self.address.shown, fault)

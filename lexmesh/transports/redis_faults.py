@@ -23,7 +23,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["GONE", "SentinelsRefuseError", "SlotMovedError", "explained"]
+__all__ = ["GONE", "NO_ANSWER", "NoCertificatesError", "SentinelsRefuseError", "SlotMovedError", "explained"]
 
 GONE = (RedisError, OSError, TimeoutError)
 """What a connection may end with."""
@@ -33,9 +33,15 @@ class SlotMovedError(RedisConnectionError):
     """A server of a cluster has ended subscriptions, since it has their slot no more."""
 
 
+class NoCertificatesError(OSError):
+    """A file that is to say whom to trust cannot be read."""
+
+
 class SentinelsRefuseError(RedisConnectionError):
     """No sentinel names a master, and some would first have a password, or another one."""
 
+
+NO_ANSWER = "no answer in time"
 
 MOST_QUOTED = 160
 """Characters of what a server says that are repeated."""
@@ -57,7 +63,7 @@ _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ConnectionRefusedError,), "connection refused"),
     ((FileNotFoundError,), "no such socket"),
     ((PermissionError,), "this user may not use its socket"),
-    ((TimeoutError, RedisTimeoutError), "no answer in time"),
+    ((TimeoutError, RedisTimeoutError), NO_ANSWER),
     ((ConnectionResetError, BrokenPipeError), "the connection was lost"),
 )
 
@@ -75,6 +81,9 @@ def explained(error: BaseException) -> str:
 def _of_known(chain: list[BaseException]) -> str:
     """What the kind of an error says by itself; empty for nothing."""
     for one in chain:
+        if isinstance(one, NoCertificatesError):
+            reason = (one.strerror or "unreadable").lower()
+            return f"{one.filename}: {reason}; ?ca= in redis_url names a file with certificates (PEM)"
         if isinstance(one, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {one.verify_message}; name the CA as ?ca=FILE in redis_url"
         if isinstance(one, ssl.SSLError):

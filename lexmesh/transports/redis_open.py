@@ -12,7 +12,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from lexmesh.redis_address import RedisAddress
-from lexmesh.transports.redis_faults import GONE
+from lexmesh.transports.redis_faults import GONE, NoCertificatesError
 from lexmesh.transports.redis_sentinels import Sentinels
 
 __all__ = ["REPLY_SECONDS", "AnyRedis", "close_redis", "open_redis", "open_server"]
@@ -35,7 +35,7 @@ def open_redis(address: RedisAddress) -> AnyRedis:
         address: where.
 
     Raises:
-        redis.exceptions.RedisError, OSError: from its use, not from here.
+        redis.exceptions.RedisError, OSError: from its use; from here only for a CA file that cannot be read.
     """
     options = _options(address)
     if address.kind == "cluster":
@@ -72,8 +72,17 @@ def _options(address: RedisAddress) -> dict[str, Any]:
     if address.tls:
         options["ssl"] = True
         if address.ca:
+            _check_readable(address.ca)
             options["ssl_ca_certs"] = address.ca
     return options
+
+
+def _check_readable(file: str) -> None:
+    try:
+        with open(file, "rb"):
+            pass
+    except OSError as error:
+        raise NoCertificatesError(error.errno, error.strerror or "unreadable", file) from None
 
 
 def _secrets(username: str, password: str) -> dict[str, Any]:

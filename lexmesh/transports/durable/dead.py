@@ -72,7 +72,7 @@ class DeadLetter:
 
 async def bury(
     client: StreamClient, keys: DurableKeys, group: tuple[str, str], entry: bytes, attempts: int, reason: str
-) -> bool:
+) -> str:
     """Copies an entry of a stream to the dead letters.
 
     Args:
@@ -84,12 +84,12 @@ async def bury(
         reason: why it is given up.
 
     Returns:
-        False if it is not there any more.
+        The dead letter's id; empty if the entry is not there any more.
     """
     pattern, name = group
     found = await client.xrange(keys.stream(pattern), entry, entry, count=1)
     if not found:
-        return False
+        return ""
     fields = {
         MESSAGE: found[0][1].get(MESSAGE, b""),
         PATTERN: pattern.encode(),
@@ -98,8 +98,8 @@ async def bury(
         ATTEMPTS: str(attempts).encode(),
         REASON: one_line(reason).encode(),
     }
-    await client.xadd(keys.dead, fields, maxlen=MOST_DEAD)
-    return True
+    id: bytes = await client.xadd(keys.dead, fields, maxlen=MOST_DEAD)
+    return id.decode()
 
 
 async def dead_letters(

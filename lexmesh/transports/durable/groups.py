@@ -17,13 +17,17 @@ __all__ = ["forget_group", "group_states"]
 
 MOST_COUNTED = 1_000
 
+MEMBER_SECONDS = 30
+"""A member that has asked for nothing for longer is none: it asks twice a second."""
+
 
 async def group_states(client: StreamClient, keys: DurableKeys) -> list[dict[str, Any]]:
     """All groups of a mesh.
 
     Returns:
         Of each `subject`, `group`, `not_begun` (events that no member has been given; None for more than MOST_COUNTED
-        where the server does not tell), `under_way` (given and not acknowledged), `members`, and `dead` (letters).
+        where the server does not tell), `under_way` (given and not acknowledged), `members` (heard of
+        in MEMBER_SECONDS), and `dead` (letters).
     """
     groups = (await read_registry(client, keys)).groups
     dead = Counter([(letter.pattern, letter.group) async for letter in dead_letters(client, keys)])
@@ -41,7 +45,11 @@ async def group_states(client: StreamClient, keys: DurableKeys) -> list[dict[str
 async def _state(client: StreamClient, stream: str, group: str) -> dict[str, Any]:
     try:
         found = {state["name"].decode(): state for state in await client.xinfo_groups(stream)}
-        members = [one["name"].decode(errors="replace") for one in await client.xinfo_consumers(stream, group)]
+        members = [
+            one["name"].decode(errors="replace")
+            for one in await client.xinfo_consumers(stream, group)
+            if one["idle"] < 1000 * MEMBER_SECONDS
+        ]
     except ResponseError:
         return {"not_begun": 0, "under_way": 0, "members": []}
     state = found.get(group, {})

@@ -114,14 +114,15 @@ class Settling:
 
     async def _bury(self, client: StreamClient, entry: bytes) -> None:
         held = self._held[entry]
-        if await bury(client, self._keys, self._key, entry, held.attempt, held.reason):
+        letter = await bury(client, self._keys, self._key, entry, held.attempt, held.reason)
+        if letter:
             self._counts.dead += 1
             logger.warning(
-                "%s of %s on %s was given up after %d attempts: see `lexmesh durable dead`",
-                entry.decode(),
+                "%s gave up an event on %s at attempt %d: dead letter %s, see `lexmesh durable dead`",
                 self._name,
                 self._pattern,
                 held.attempt,
+                letter,
             )
         await client.xack(self._stream, self._name, entry)
         self._held.drop(entry)
