@@ -7,7 +7,6 @@ from pathlib import Path
 
 from requirements import absent
 
-
 EXTENSIONS = """\
 subjectAltName=DNS:localhost,IP:127.0.0.1
 basicConstraints=CA:FALSE
