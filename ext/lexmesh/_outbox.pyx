@@ -152,7 +152,6 @@ cdef class Outbox(Framer):
         Args:
             outwards: whether it is one to the medium.
         """
-        self.core.floods = True
         self.is_node = True
         self.nameless = self.echo = False
         self.outlet = outwards

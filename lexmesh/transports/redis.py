@@ -106,6 +106,7 @@ class RedisTransport:
         self.is_up = False
         self.fault = ""
         self._config = config
+        self._core = gateway.core
         self._router = gateway.core.router
         self._owner = owner
         self._node_id = node_id
@@ -270,6 +271,7 @@ class RedisTransport:
             self._first = asyncio.get_running_loop().create_future()
             self._first.set_result(None)
         self.is_up, self.fault = True, ""
+        self._core.floods = True  # what comes here may come by a link too; without a medium none has to be asked that
         self._backoff.reset()
         self.outlets.begin()
         self._owner.medium_up()
@@ -282,6 +284,7 @@ class RedisTransport:
         if not self._first.done():
             self._first.set_exception(ConnectError(self.address.shown, fault))
             self._first.exception()  # whoever did not wait for it is told by the log
+            self.outlets.end()  # nothing is kept for a server that has never been there
         if not self.fault and not is_raised:
             logger.warning(
                 "no Redis at %s: %s. The node goes on without it and keeps trying; start it, set redis_url to where it "
