@@ -50,18 +50,31 @@ async def test_no_server_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
         absent.close()
 
 
-async def test_what_waits_for_a_server_is_bounded() -> None:
-    url = f"redis://127.0.0.1:{free_ports(1)[0]}"
-    one = redis_node("n0", url, overflow_bytes=65_536, overflow_seconds=60)
+async def test_what_waits_for_a_server_that_is_gone_is_bounded() -> None:
+    with redis_server() as server:
+        one = redis_node("n0", server.url, overflow_bytes=65_536, overflow_seconds=60)
+        async with running(one):
+            await eventually(lambda: on_redis(one)["up"], "it is there")
+            server.stop()
+            await eventually(lambda: not on_redis(one)["up"], "it is gone")
+            for number in range(30):
+                for subject in range(100):
+                    one.publish(f"s.{subject}", "x" * 4000)
+                await lasting(0.01 * (number % 2))
+            await eventually(lambda: not one._redis.transport.outlets.carry, "it gives up")
+            assert one.ledger()["egress"]["in_flight"] == 0
+            before = one.ledger()["ingress"]["unroutable"]
+            one.publish("s.1", "not offered")
+            assert one.ledger()["ingress"]["unroutable"] == before + 1
+
+
+async def test_nothing_is_kept_for_a_server_that_was_never_there() -> None:
+    one = redis_node("n0", f"redis://127.0.0.1:{free_ports(1)[0]}")
     async with running(one):
-        for number in range(30):
-            for subject in range(100):
-                one.publish(f"s.{subject}", "x" * 4000)
-            await lasting(0.01 * (number % 2))
-        await eventually(lambda: not one._redis.transport.outlets.carry, "it gives up")
-        assert one.ledger()["egress"]["in_flight"] == 0
+        await eventually(lambda: on_redis(one)["fault"], "it is not there")
         one.publish("s.1", "not offered")
         assert one.ledger()["ingress"]["unroutable"] == 1
+        assert one.ledger()["egress"]["offered"] == 0
 
 
 async def test_required_and_absent_is_an_error() -> None:
