@@ -31,7 +31,7 @@ REDIS_LOSSES: Final = {
     "lost": "Messages published by other nodes that did not come through Redis",
     "refused": "Publications on Redis that no node of this mesh has made",
     "unpublished": "Messages that Redis did not let this node publish",
-    "durable_lost": "Events stored for durable groups that Redis lost before they were done",
+    "durable_lost": "Events for durable groups that were lost, by Redis or before it had them",
 }
 
 Ledger = Mapping[str, Any]

@@ -240,3 +240,36 @@ def test_durable_without_redis_or_name_is_an_error() -> None:
         other.subscribe("a..b", print, group=GROUP, durable=True)
     with pytest.raises(TypeError):
         other.subscribe(SUBJECT, None, group=GROUP, durable=True)
+
+
+async def test_what_is_dropped_while_redis_is_away_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with redis_server(appendonly="yes", appendfsync="always") as server:
+        one = durable_node("n0", server, overflow_bytes=65_536)
+        worker = Worker(one)
+        async with running(one):
+            await one.stored()
+            server.stop()
+            await eventually(lambda: not on_redis(one)["up"], "it is away")
+            for number in range(100):
+                one.publish(SUBJECT, f"{number} " + "x" * 4000)
+                await asyncio.sleep(0)
+            server.start()
+            await one.stored(20)
+            await eventually(lambda: on_redis(one)["durable_lost"] > 0, "it is said")
+            await eventually(lambda: worker.got.total() == 100 - on_redis(one)["durable_lost"], "the others are done")
+            assert worker.got.total() >= 10
+            assert "were dropped before Redis had them" in caplog.text
+            await eventually(lambda: balanced([one]), "balanced ledger")
+
+
+async def test_what_waits_when_a_node_stops_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with redis_server() as server:
+        one = durable_node("n0", server)
+        Worker(one)
+        async with running(one):
+            await one.stored()
+            server.stop()
+            await eventually(lambda: not on_redis(one)["up"], "it is away")
+            for number in range(7):
+                one.publish(SUBJECT, number)
+        assert f"7 events on {SUBJECT} were dropped before Redis had them" in caplog.text

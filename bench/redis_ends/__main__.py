@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import redis.asyncio
@@ -60,7 +61,8 @@ async def lexmesh_subscribe(url: str, count: int) -> None:
         await asyncio.wait_for(tally.done.wait(), PATIENCE)
 
 
-async def lexmesh_publish(url: str, count: int) -> None:
+async def publish_from_node(url: str, count: int, until: Callable[[MeshCore], Awaitable[None]]) -> None:
+    """Publishes, and waits every so often."""
     async with node("publisher", url) as mesh:
         while not mesh.get_mesh_status()["redis"]["nodes"]:  # noqa: ASYNC110 - a status has no event
             await asyncio.sleep(0.01)
@@ -69,9 +71,17 @@ async def lexmesh_publish(url: str, count: int) -> None:
         for number in range(count):
             mesh.publish("sensor_reading", {"n": number, **BODY})
             if number % 512 == 511:
-                await mesh.flush()
-        await mesh.flush()
+                await until(mesh)
+        await until(mesh)
         await told()
+
+
+async def lexmesh_publish(url: str, count: int) -> None:
+    await publish_from_node(url, count, MeshCore.flush)
+
+
+async def durable_publish(url: str, count: int) -> None:
+    await publish_from_node(url, count, MeshCore.stored)
 
 
 async def plain_subscribe(url: str, count: int) -> None:
@@ -86,15 +96,23 @@ async def plain_subscribe(url: str, count: int) -> None:
                 return
 
 
-async def plain_publish(url: str, count: int) -> None:
+async def publish_plainly(url: str, count: int, say: Callable[[redis.asyncio.Redis, str], Awaitable[object]]) -> None:
     """One call a message, as redis-py's documentation has it."""
     async with redis.asyncio.from_url(url) as client:
         await client.ping()
         tell(ready=True)
         await told()
         for number in range(count):
-            await client.publish("sensor_reading", json.dumps(event_of(number)))
+            await say(client, json.dumps(event_of(number)))
         await told()
+
+
+async def plain_publish(url: str, count: int) -> None:
+    await publish_plainly(url, count, lambda client, event: client.publish("sensor_reading", event))
+
+
+async def stream_publish(url: str, count: int) -> None:
+    await publish_plainly(url, count, lambda client, event: client.xadd("stream", {"event": event}))
 
 
 async def durable_subscribe(url: str, count: int) -> None:
@@ -104,20 +122,6 @@ async def durable_subscribe(url: str, count: int) -> None:
         await mesh.stored()
         tell(ready=True)
         await asyncio.wait_for(tally.done.wait(), PATIENCE)
-
-
-async def durable_publish(url: str, count: int) -> None:
-    async with node("publisher", url) as mesh:
-        while not mesh.get_mesh_status()["redis"]["nodes"]:  # noqa: ASYNC110 - a status has no event
-            await asyncio.sleep(0.01)
-        tell(ready=True)
-        await told()
-        for number in range(count):
-            mesh.publish("sensor_reading", {"n": number, **BODY})
-            if number % 512 == 511:
-                await mesh.stored()
-        await mesh.stored()
-        await told()
 
 
 async def stream_subscribe(url: str, count: int) -> None:
@@ -132,16 +136,6 @@ async def stream_subscribe(url: str, count: int) -> None:
                 for entry, fields in entries:
                     tally.take(json.loads(fields[b"event"])["data"]["n"])
                     await client.xack("stream", "workers", entry)
-
-
-async def stream_publish(url: str, count: int) -> None:
-    async with redis.asyncio.from_url(url) as client:
-        await client.ping()
-        tell(ready=True)
-        await told()
-        for number in range(count):
-            await client.xadd("stream", {"event": json.dumps(event_of(number))})
-        await told()
 
 
 ENDS = {

@@ -32,8 +32,8 @@ class RedisLosses:
             restarts. Found when the next one comes on the same channel.
         refused: publications that no node of this mesh has made.
         unpublished: messages that the server's access rules kept this node from publishing.
-        durable_lost: events stored for durable groups that Redis lost, or that were trimmed, before all groups were
-            done with them; at most so many, since some may have been done.
+        durable_lost: events for durable groups that Redis lost, or that were trimmed, before all groups were done with
+            them, at most so many, since some may have been done; and those dropped here before Redis had them.
     """
 
     reconnects: int = 0

@@ -26,7 +26,7 @@ class DurableOutlet(RedisOutlet):
         on_batch: as for RedisOutlet.
     """
 
-    __slots__ = ("_left", "pattern", "stored")
+    __slots__ = ("_dropped", "_left", "pattern", "stored")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class DurableOutlet(RedisOutlet):
         self.pattern = pattern
         self.stored = StoredEntries()
         self._left: list[bytes] = []
+        self._dropped = 0
         owner.core.router.subscribe(pattern, self.outbox)
 
     def parts(self) -> list[bytes]:
@@ -54,6 +55,11 @@ class DurableOutlet(RedisOutlet):
         self._left = left
         if not left:
             self.taken()
+
+    def newly_dropped(self) -> int:
+        """How many messages were dropped here, before the server had them, since this was last asked."""
+        before, self._dropped = self._dropped, sum(self.outbox.counts()["egress"]["dropped"].values())
+        return self._dropped - before
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Ends it; what waits is dropped and counted."""

@@ -101,12 +101,23 @@ class DurableStore:
                 self._told.is_over(matter.format(outlet.pattern))
 
     async def _compare(self, client: StreamClient, outlet: DurableOutlet) -> None:
+        self._count_dropped(outlet)
         lost = await outlet.stored.lost(client, outlet.channel, all_of_it=self._has_lost_all)
         if lost:
             self._losses.durable_lost += lost
             logger.warning(
                 "Redis has lost up to %d events on %s that this node had stored for durable groups",
                 lost,
+                outlet.pattern,
+            )
+
+    def _count_dropped(self, outlet: DurableOutlet) -> None:
+        dropped = outlet.newly_dropped()
+        if dropped:
+            self._losses.durable_lost += dropped
+            logger.warning(
+                "%d events on %s were dropped before Redis had them: overflow_bytes waited, or the node stopped",
+                dropped,
                 outlet.pattern,
             )
 
@@ -128,5 +139,8 @@ class DurableStore:
             )
 
     def close(self) -> None:
-        """Stores nothing more; what waits is dropped and counted."""
+        """Stores nothing more; what waits is dropped, counted and said."""
+        outlets = list(self._outlets.values())
         self.arrange(set())
+        for outlet in outlets:
+            self._count_dropped(outlet)

@@ -198,7 +198,8 @@ class DurableWork:
                 self._others.clear()
                 for key in self._groups.keys() - running.keys():
                     running[key] = asyncio.ensure_future(self._groups[key].run(client))
-                others = asyncio.ensure_future(self._others.wait())
+                if others is None or others.done():
+                    others = asyncio.ensure_future(self._others.wait())
                 self._look.set()
                 await asyncio.wait([others, *running.values()], return_when=asyncio.FIRST_COMPLETED)
                 for key in [key for key, task in running.items() if task.done()]:
